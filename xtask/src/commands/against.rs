@@ -20,7 +20,7 @@ use crate::config::project::Project;
 use crate::run::checkout::Side;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
-use crate::sys::git;
+use crate::sys::git::{self, UNKNOWN_COMMIT};
 use crate::sys::session::RunsMade;
 
 /// The value of `--against` that means the commit of the baseline.
@@ -154,6 +154,11 @@ impl Rounds {
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);
         warnings.dedup();
+        let (before, now) = (&baseline.provenance, &this.provenance);
+        if now.host.is_empty() && before.commit == now.commit && now.commit != UNKNOWN_COMMIT && !now.dirty {
+            let commit = shown_commit(&now.commit, false);
+            warnings.push(format!("both sides are commit {commit}, so a difference between them is noise"));
+        }
         warnings.extend(names_warning(&baseline, &this.runs));
         warnings.extend(failures_of_reference(&baseline, "on the other side"));
         Ok(Rounds { this, baseline, history, warnings })

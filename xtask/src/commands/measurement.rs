@@ -1,6 +1,7 @@
 //! The runs of one side, and the step that follows them.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -110,6 +111,9 @@ impl Measurement {
             users_left,
             too_few_requests,
         };
+        if !is_ours {
+            measurement.warnings.extend(unlike_runs(&measurement.runs));
+        }
         if !is_ours && let Some(failure) = measurement.failures().kinds.first() {
             let FailedRequests { endpoint, error, times, .. } = failure;
             let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
@@ -198,6 +202,11 @@ impl Measurement {
         let has_corrected = |row: &Row| matches!(row.presence, Presence::Both { .. });
         if !comparison.total_row(Metric::P95Corrected).is_some_and(has_corrected) {
             warnings.push("stalls of the service are not seen, because users wait during a stall: judge Locust's --json-file, and save its baseline with --users N".to_owned());
+        }
+        if baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_none() {
+            let history = self.histories.first().and_then(|history| history.as_ref().err());
+            let why = history.map_or("it is too short", String::as_str);
+            warnings.push(format!("users and length of the load are not compared, because the baseline has a history of Locust, and that of these results cannot be used: {why}"));
         }
         let is_load_known = baseline.provenance.load.is_some()
             || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
@@ -291,6 +300,23 @@ fn mixed_runs(measured: &[MeasuredRun]) -> Vec<Run> {
         measured.mixed.clone().unwrap_or_else(|| Run { setup: Vec::new(), ..measured.run.clone() })
     };
     measured.iter().map(mixed).collect()
+}
+
+/// What speaks against results of others as runs of one load of one service.
+fn unlike_runs(runs: &[Run]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let names = |run: &Run| -> BTreeSet<Box<str>> { run.endpoints.iter().map(|(name, _)| name.clone()).collect() };
+    let all: Vec<BTreeSet<Box<str>>> = runs.iter().map(names).filter(|names| !names.is_empty()).collect();
+    if all.iter().any(|names| names.is_disjoint(&all[0])) {
+        warnings.push("these results have no endpoint in common: are they of one service?".to_owned());
+    }
+    let requests = || runs.iter().map(|run| run.total.requests);
+    if let (Some(least), Some(most)) = (requests().min(), requests().max())
+        && most > 2 * least
+    {
+        warnings.push(format!("these results have from {least} to {most} requests each: are they of the same load?"));
+    }
+    warnings
 }
 
 /// The rules for results, with the number of runs that their command would have made.

@@ -247,6 +247,7 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
     let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
     let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
     saved.warnings = warnings;
+    saved.is_ignored = !project.pattern_that_ignores_the_baseline().is_empty();
     if is_startable {
         saved.default_branch = git::default_branch(&project.shell).unwrap_or_default();
     }
@@ -259,6 +260,11 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     }
     if baseline.provenance.dirty {
         project.say(&format!("warning: {}", dirty_warning(project)));
+    }
+    let ignored_by = project.pattern_that_ignores_the_baseline();
+    if !ignored_by.is_empty() {
+        let file = project.shown(&project.baseline);
+        project.say(&format!("warning: git ignores {file} ({ignored_by}): commit it with `git add --force`"));
     }
     for warning in measurement.warnings_of_baseline(&project.rules) {
         project.say(&format!("warning: {warning}"));

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::model::day::Day;
-use judge::model::limits::{Limit, Limits};
+use judge::model::limits::{Level, Limit, Limits};
 use judge::model::run::Metric;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::accepted::METRICS;
 use crate::config::lines::{line_of, line_of_table};
+use crate::sys::machine::today;
 
 /// A century. A longer age is the name of a commit.
 const MAX_AGE_DAYS: i64 = 36_500;
@@ -41,6 +42,8 @@ impl Since {
             return Ok(Since::Age { days, text: text.to_owned() });
         }
         if let Some(day) = Day::parse(text) {
+            // In some time zone it is tomorrow.
+            ensure!(today().days_until(day) <= 1, "{text} is in the future: give a day that has passed");
             return Ok(Since::Day(day));
         }
         let is_pattern = text.contains(['*', '?', '[']);
@@ -76,7 +79,7 @@ impl DriftTable {
             ensure!(limit.bound.is_none(), "{}: a fixed bound (`max`) is not allowed in [drift]: use [limits]", at());
             limits.insert(metric, limit);
         }
-        if limits.is_empty() {
+        if limits.values().all(|limit| limit.level == Level::Off) {
             let line = line_of_table(text, "[drift]");
             bail!(":{line}: [drift] has no limit, so it checks nothing: add for example p95 = \"25%\"");
         }

@@ -62,9 +62,10 @@ FLAGS OF perf
       --processes N         Locust processes that share the load
       --expect-workers N    Locust workers on other machines that share the load; prints the
                             command to start each one
-      --min-runs N          minimum number of runs [default: 1; with --against, --against-url: 2]
-      --max-runs N          maximum number of runs [default: 8; with --against: 7, or 10 if
-                            runs vary by more than 10%; with --against-url: 7];
+      --min-runs N          minimum number of runs [default: 1], or of rounds (a run of each
+                            side) with --against, --against-url [default: 2]
+      --max-runs N          maximum number of runs [default: 8], or of rounds [default: 7, or 10
+                            with --against if runs vary by more than 10%];
                             with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times

@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::limits::{Accepted, EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
 use judge::model::run::{LEAST_REQUESTS, Metric};
-use judge::model::text::printable;
+use judge::model::text::{likeness, nearest, printable};
+use judge::parse::strict_json::in_plain_words;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -224,12 +225,30 @@ impl Config {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let shown = mask::setting(text.lines().nth(line - 1).unwrap_or_default().trim());
             let shown: String = shown.chars().take(60).collect();
-            let message = error.message().replace('\n', " ");
-            let quotes = if message.ends_with("expected a string") { ": write it as \"30s\" or \"20%\"" } else { "" };
-            anyhow!(":{line}: `{}`: {message}{quotes}", printable(&shown))
+            anyhow!(":{line}: `{}`: {}", printable(&shown), explained(error.message(), &shown))
         })?;
         tables.resolve(text)
     }
+}
+
+/// The message of the TOML reader on a line, with the next step.
+fn explained(message: &str, line: &str) -> String {
+    let message = in_plain_words(&message.replace('\n', " "), "table");
+    if let Some((unknown, names)) = message.split_once(", expected one of ") {
+        let name = unknown.split('`').nth(1).unwrap_or_default();
+        let near = nearest(name, names.split('`').skip(1).step_by(2)).filter(|near| likeness(name, near) > 0.75);
+        let near = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+        return format!("{unknown}{near}, expected one of {names}");
+    }
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let next = if line.starts_with("[accepted") {
+        ": write [[accepted]]"
+    } else if message.ends_with("expected a string") && !value.starts_with(['[', '{']) {
+        ": write it in quotes, and a duration or a limit with its unit, as \"30s\" or \"20%\""
+    } else {
+        ""
+    };
+    message + next
 }
 
 impl ConfigTables {
@@ -266,6 +285,11 @@ fn resolve_limits(
             }
             LimitEntry::Endpoint(table) => {
                 let at = format!("[limits.{:?}]", name.get_ref());
+                let line = line_of(text, name.span().start);
+                ensure!(
+                    !table.is_empty(),
+                    ":{line}: {at} has no limit, so it checks nothing: add for example p95 = \"20%\""
+                );
                 let own =
                     table.iter().map(|(metric, limit)| parse_limit(text, &at, metric, limit.get_ref(), limit.span()));
                 endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
@@ -350,6 +374,9 @@ fn success() -> RangeInclusive<u16> {
 
 fn one_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RangeInclusive<u16>, D::Error> {
     let status = u16::deserialize(deserializer)?;
+    if !(200..=599).contains(&status) {
+        return Err(de::Error::custom("expected a status of HTTP, from 200 to 599"));
+    }
     Ok(status..=status)
 }
 

@@ -13,6 +13,7 @@ use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::foreign;
+use judge::parse::foreign::refuse_as_baseline;
 use report::formats::{github, terminal};
 use xshell::Shell;
 
@@ -101,6 +102,7 @@ impl<'a> Project<'a> {
             "{shown}: merge conflict: neither side's baseline applies to the merged code: take one (`git checkout --ours {shown} && git add {shown}`), finish the merge, and measure again with --update-baseline"
         );
         let text = files::read_to_string(path)?;
+        refuse_as_baseline(&text).with_context(|| shown.clone())?;
         let next = "restore it from git, or delete it and record a new baseline";
         Baseline::parse(&text).map(Some).map_err(|error| anyhow!("{shown}: {error:#}; {next}"))
     }
@@ -123,6 +125,13 @@ impl<'a> Project<'a> {
             self.shown(path)
         );
         Ok(())
+    }
+
+    /// As `.gitignore:3:*.json`; empty unless git ignores the baseline. A file that is committed already is not ignored.
+    pub fn pattern_that_ignores_the_baseline(&self) -> String {
+        let path = self.baseline.display().to_string();
+        let answer = git::text(&self.shell, &["check-ignore", "--verbose", "--", &path]);
+        answer.split('\t').next().unwrap_or_default().to_owned()
     }
 
     /// Names a baseline that git has, while this tree has none: in a sparse checkout, or deleted by hand.

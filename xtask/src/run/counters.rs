@@ -11,7 +11,7 @@ use judge::model::text::{cut, printable};
 use xshell::{Shell, cmd};
 
 use crate::config::perf_toml::ServiceConfig;
-use crate::run::http::parse_url;
+use crate::run::http::{parse_url, without_interim};
 use crate::run::service::{ROOT, fill, variables};
 use crate::sys::process;
 
@@ -142,12 +142,13 @@ impl CounterSource {
 fn fetch(url: &str) -> Result<Vec<u8>> {
     // A body may be in chunks, whose lengths take little.
     let answer = parse_url(url)?.ask(Instant::now() + TIMEOUT, |answer| answer.len() > 2 * MOST_BYTES);
-    let mut answer = answer.map_err(|error| match error.kind() {
+    let answer = answer.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             anyhow!("timeout: no whole answer within {} s", TIMEOUT.as_secs())
         }
         _ => error.into(),
     })?;
+    let mut answer = without_interim(&answer).to_vec();
     let end =
         answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something other than HTTP")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();

@@ -13,7 +13,8 @@ use crate::sys::process::check_interrupted;
 /// The time for the answer to one probe.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-const STATUS_LINE_BYTES: usize = 1024;
+/// Answers that precede the final one have headers too.
+const STATUS_LINE_BYTES: usize = 65_536;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -93,7 +94,7 @@ impl Url<'_> {
     /// The status of one GET. It follows no redirect, so that only the URL itself is contacted.
     pub fn get(&self) -> Result<u16, String> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let has_status = |answer: &[u8]| answer.contains(&b'\n') || answer.len() >= STATUS_LINE_BYTES;
+        let has_status = |answer: &[u8]| without_interim(answer).contains(&b'\n') || answer.len() >= STATUS_LINE_BYTES;
         self.ask(deadline, has_status).and_then(|answer| status(&answer)).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("timeout: no answer within {} s", ANSWER_TIMEOUT.as_secs())
@@ -147,9 +148,27 @@ pub fn addresses(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<Soc
 }
 
 fn status(answer: &[u8]) -> io::Result<u16> {
+    let fault = if answer.is_empty() {
+        "it closes the connection without an answer"
+    } else {
+        "it answers something other than HTTP"
+    };
+    status_in(without_interim(answer)).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, fault))
+}
+
+fn status_in(answer: &[u8]) -> Option<u16> {
     let line = String::from_utf8_lossy(answer.split(|byte| *byte == b'\n').next().unwrap_or_default());
-    let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
-    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something other than HTTP"))
+    line.strip_prefix("HTTP/").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok())
+}
+
+/// An answer without those that precede it, such as `103 Early Hints`; empty until it begins.
+pub(super) fn without_interim(mut answer: &[u8]) -> &[u8] {
+    const END: &[u8] = b"\r\n\r\n";
+    while status_in(answer).is_some_and(|status| (100..200).contains(&status)) {
+        let end = answer.windows(END.len()).position(|window| window == END);
+        answer = end.map_or(&[], |end| &answer[end + END.len()..]);
+    }
+    answer
 }
 
 fn remaining(deadline: Instant) -> io::Result<Duration> {
@@ -235,9 +254,10 @@ mod tests {
         for (answer, expected) in [
             ("HTTP/1.1 200 OK\r\n\r\n", Ok(200)),
             ("HTTP/1.0 503\n", Ok(503)),
+            ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n", Ok(200)),
+            ("", Err("it closes the connection without an answer".to_owned())),
             ("HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\n", Ok(302)),
             ("SSH-2.0-OpenSSH\r\n", Err("it answers something other than HTTP".to_owned())),
-            ("", Err("it answers something other than HTTP".to_owned())),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let url = format!("http://{}/a", listener.local_addr().unwrap());

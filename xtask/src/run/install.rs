@@ -40,6 +40,8 @@ pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &d
         return managed(shell, config, perf_folder, say);
     };
     let log = perf_folder.join("locust-version.log");
+    // What an earlier command printed is no cause of this one's failure.
+    files::open_own(&log)?.set_len(0)?;
     let line = version_line(own_command(shell, command, &["--version".into()]), &log).map_err(|error| {
         let cause = last_line(&tail(&log), |_| false);
         failed(error, &log, |what| format!("[locust] command `{command}` does not print its version: {what}{cause}"))

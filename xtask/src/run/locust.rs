@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use csv::StringRecord;
 use judge::model::mask;
 use judge::model::run::{Load, endpoint_name};
 use judge::model::text::{endpoint_shown, printable};
@@ -380,13 +379,13 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     }
     warnings.extend(most_frequent_failure(job));
     let mut exceptions = 0_u64;
-    for_each_record(&records_file(&job.path(""), "exceptions"), |record| {
-        let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
-        exceptions = exceptions.saturating_add(times);
+    for_each_record(&records_file(&job.path(""), "exceptions"), ["Count"], |[times]| {
+        exceptions = exceptions.saturating_add(times.parse().unwrap_or(0));
     });
     if exceptions > 0 {
         warnings.push(format!(
-            "the locustfile itself raised {exceptions} exceptions, which do not count as failed requests: see {}",
+            "the locustfile itself raised {exceptions} exception{}, not counted as failed requests: see {}",
+            if exceptions == 1 { "" } else { "s" },
             job.log().display()
         ));
     }
@@ -400,17 +399,24 @@ pub fn records_file(folder: &Path, what: &str) -> PathBuf {
 }
 
 /// There may be millions of failures or exceptions, and only one is in memory at a time.
-fn for_each_record(file: &Path, mut take: impl FnMut(&StringRecord)) {
+fn for_each_record<const N: usize>(file: &Path, columns: [&str; N], mut take: impl FnMut([&str; N])) {
     let Ok(bytes) = files::read(file) else { return };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
-    reader.records().filter_map(Result::ok).for_each(|record| take(&record));
+    let Ok(header) = reader.headers().cloned() else { return };
+    let places = columns.map(|column| header.iter().position(|name| name == column));
+    for record in reader.records().filter_map(Result::ok) {
+        let fields = places.map(|place| record.get(place?));
+        if fields.iter().all(Option::is_some) {
+            take(fields.map(Option::unwrap_or_default));
+        }
+    }
 }
 
 /// `take` gets the endpoint, Locust's text of the error, and how often it occurred.
 pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
-    for_each_record(file, |record| {
-        if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
-            take(endpoint_name(method, name), error, times.parse().unwrap_or(0));
+    for_each_record(file, ["Method", "Name", "Error", "Occurrences"], |[method, name, error, times]| {
+        if let Some(times) = times.parse().ok().filter(|times| *times > 0) {
+            take(endpoint_name(method, name), error, times);
         }
     });
 }

@@ -240,6 +240,9 @@ impl StartedService {
             Some(survivor) => format!(
                 ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
             ),
+            None if status.success() => {
+                ": let it stay in the foreground, without an option such as --detach".to_owned()
+            }
             None => String::new(),
         };
         let line = format!("the service exited {when}: {}{next}", process::describe(status));

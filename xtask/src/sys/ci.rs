@@ -12,7 +12,7 @@ pub fn is_github() -> bool {
 }
 
 /// Variables of CI systems, some of which do not set `CI`.
-pub const VARIABLES: [&str; 7] = [
+pub const VARIABLES: [&str; 9] = [
     "JENKINS_URL",
     "TF_BUILD",
     "TEAMCITY_VERSION",
@@ -20,6 +20,8 @@ pub const VARIABLES: [&str; 7] = [
     "BITBUCKET_BUILD_NUMBER",
     "BUILDKITE",
     "GITLAB_CI",
+    "bamboo_buildKey",
+    "GO_PIPELINE_NAME",
 ];
 
 pub fn is_any() -> bool {

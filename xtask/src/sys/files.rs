@@ -61,7 +61,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 pub fn read_to_string(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
+    String::from_utf8(read(path)?)
+        .ok()
+        .with_context(|| format!("cannot read {}: it is not UTF-8: save it as UTF-8", path.display()))
 }
 
 /// Reads up to `PART_BYTES` of a file from `offset` on. A pipe, or a file that cannot be read, gives nothing.

@@ -149,7 +149,9 @@ pub fn prefix(shell: &Shell) -> String {
 }
 
 pub fn top(shell: &Shell) -> Option<PathBuf> {
-    read(shell, &["rev-parse", "--show-toplevel"]).ok().flatten().map(PathBuf::from)
+    let top = read(shell, &["rev-parse", "--show-toplevel"]).ok().flatten().map(PathBuf::from);
+    // A path that is not UTF-8 was read with other characters.
+    top.filter(|top| top.is_dir())
 }
 
 /// The folder of git's files, which all checkouts of a repository share.

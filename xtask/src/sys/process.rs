@@ -536,10 +536,11 @@ pub fn run(what: &'static str, command: &Command, log: &Path, timeout: Duration)
 
 const ANSWER_BYTES: u64 = 64_000_000;
 
-/// Returns what a program prints, or `None` if it cannot be started, or fails.
+/// Returns what a program prints, or `None` if it cannot be started, or fails. Git prints names of files and authors as the
+/// bytes that they are.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
     let answer = answer_bytes(what, command, Vec::new(), timeout)?;
-    Ok(answer.and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
+    Ok(answer.map(|answer| String::from_utf8_lossy(&answer).trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Like [`answer`], with every byte, for a program that may read an `input`.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use judge::parse::strict_json;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::files::{self, folder_of, temporary_beside};
@@ -48,7 +49,8 @@ impl SessionFile {
 
     fn read(folder: &Path) -> Result<SessionFile> {
         let path = folder.join(SessionFile::NAME);
-        serde_json::from_str(&files::read_to_string(&path)?).with_context(|| path.display().to_string())
+        let text = files::read_to_string(&path)?;
+        serde_json::from_str(&text).map_err(|error| anyhow!("{}: {}", path.display(), strict_json::fault(&error)))
     }
 
     /// Reads the file of a folder, and refuses the runs of a command that has not reached a verdict.

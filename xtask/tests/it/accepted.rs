@@ -166,8 +166,8 @@ fn a_wrong_entry_is_one_line() {
         ("2999-12-31", "2999-02-30", "perf.toml:5: [[accepted]] `until` is not a day such as \"2026-12-31\""),
         ("2999-12-31", "soon", "perf.toml:5: [[accepted]] `until` is not a day"),
         ("full-text search, issue 812", " ", "perf.toml:6: [[accepted]] `reason`: give the reason why it is accepted"),
-        ("reason = ", "because = ", "unknown field `because`"),
-        ("up_to = \"45%\"\n", "", "missing field `up_to`"),
+        ("reason = ", "because = ", "unknown key `because`"),
+        ("up_to = \"45%\"\n", "", "missing key `up_to`"),
     ] {
         scratch.write("perf.toml", &good.replacen(from, to, 1));
         let output = scratch.perf("results");

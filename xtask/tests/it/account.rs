@@ -48,6 +48,9 @@ fn a_baseline_without_user_counts_is_compared_by_the_users_asked_for() {
     assert_eq!(scratch.perf("--update-baseline").code, 0);
     let shape = Scratch::new("users-shape").with("FAKE_USERS", "5.0").with("FAKE_LOCUST", "shape");
     assert_eq!(shape.perf("").code, 0);
+    assert_eq!(shape.perf("--update-baseline").code, 0);
+    let shape = shape.with("FAKE_USERS", "10.0");
+    assert_refused(&shape.perf(""), "10.0 users were active on average (5.0 in the baseline): restore the load shape");
     // It can become the baseline, with a warning.
     let scratch = scratch.with("FAKE_LEFT", r#"[{"user": "U", "reason": "ValueError: boom", "times": 1}]"#);
     let output = scratch.perf("--update-baseline");

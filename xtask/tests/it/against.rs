@@ -282,3 +282,13 @@ fn a_slower_demo_fails_and_the_same_demo_passes() {
     // One commit but two sides.
     assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
 }
+
+#[test]
+fn comparing_a_commit_with_itself_is_told() {
+    let scratch = repository("itself", 300, 300);
+    let told = |args: &str| scratch.perf(args).stdout.contains("note: both sides are commit ");
+    assert!(told("--against HEAD"));
+    assert!(!told("--against first"));
+    scratch.write("new.py", "code");
+    assert!(!told("--against HEAD"));
+}

@@ -306,6 +306,10 @@ fn a_wrong_table_is_one_line() {
         ),
         ("[drift]\np94 = \"25%\"\n", "perf.toml:2: [drift] `p94` is not a metric: use p50, p95"),
         ("[drift]\np95 = \"25%\"\nsince = \"\"\n", "perf.toml:3: [drift] `since`: give a tag pattern"),
+        (
+            "[drift]\np95 = \"25%\"\nsince = \"9999-01-31\"\n",
+            "perf.toml:3: [drift] `since`: 9999-01-31 is in the future: give a day that has passed",
+        ),
         ("[baseline]\nold_after = \"soon\"\n", "`soon` is not an age of a day or more"),
         ("[baseline]\nold_after = \"5s\"\n", "`5s` is not an age of a day or more"),
     ] {

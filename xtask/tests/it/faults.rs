@@ -464,6 +464,11 @@ fn a_missing_locust_is_an_error() {
     repository.write("perf.toml", &config.replace(command, "command = \"./no-such-locust\""));
     repository.refuses("", "[locust] command `./no-such-locust` does not print its version");
     assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
+    repository.write("perf.toml", &config.replace(command, "command = \"sh -c 'echo hello; exit 3'\""));
+    repository.refuses("", "exit code 3: hello");
+    repository.write("perf.toml", &config.replace(command, "command = \"sh -c 'exit 3'\""));
+    let output = repository.refuses("", "exit code 3 (its log");
+    assert!(!output.stderr.contains("hello"), "it is of the former command: {}", output.stderr);
     configure(&repository, &service("ok"));
     fs::remove_file(repository.folder.join("locustfile.py")).unwrap();
     repository.refuses("", "locustfile locustfile.py not found");

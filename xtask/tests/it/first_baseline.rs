@@ -173,3 +173,27 @@ fn baseline_of_one_run_on_a_branch_has_its_next_steps() {
     scratch.sh("rm perf_baseline.json runs-made");
     assert_eq!(next(&scratch.perf("--min-runs 2")), [commit, compare]);
 }
+
+#[test]
+fn baseline_that_git_ignores_is_committed_by_the_next_step() {
+    let scratch = bare("ignored");
+    scratch.write(".gitignore", "/target\n/pids\n/runs-made\n*.json\n");
+    scratch.sh("git commit -qam ignored");
+    let output = scratch.perf("");
+    let flat = output.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("warning: git ignores perf_baseline.json (.gitignore:4:*.json)"), "{flat}");
+    let next = "git add --force perf_baseline.json && git commit -m \"Performance baseline\"";
+    assert!(output.stdout.contains(next), "{}", output.stdout);
+    scratch.sh(next);
+    assert!(!scratch.perf("--update-baseline").stderr.contains("git ignores"));
+}
+
+#[test]
+fn file_whose_name_is_not_utf_8_hides_no_commit() {
+    let scratch = bare("latin-1");
+    scratch.sh("printf code > \"$(printf 'caf\\351.py')\"");
+    let output = scratch.perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("uncommitted changes (caf\u{fffd}.py)"), "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains(&scratch.sh("git rev-parse HEAD")));
+}

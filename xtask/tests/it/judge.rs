@@ -175,6 +175,8 @@ fn in_ci_a_missing_baseline_is_no_pass() {
         ("BITBUCKET_BUILD_NUMBER", "7"),
         ("BUILDKITE", "true"),
         ("GITLAB_CI", "true"),
+        ("bamboo_buildKey", "GATE-MAIN-JOB1"),
+        ("GO_PIPELINE_NAME", "gate"),
     ] {
         for (ci, code) in [("", 2), ("false", 0)] {
             let folder = Folder::new(&format!("ci-{name}-{ci}")).with("results.csv", &results(350, 2));

@@ -396,6 +396,15 @@ fn a_failed_installation_is_reported_and_tried_again() {
     assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip --python ")), (3, 3));
 }
 
+/// As `docker run --detach` does.
+#[test]
+fn a_service_that_is_detached_is_told_to_stay_in_the_foreground() {
+    Scratch::new("detached").toml("exec '", "exit; exec '").refuses(
+        "",
+        "the service exited before it was ready: exit code 0: let it stay in the foreground, without an option such as --detach",
+    );
+}
+
 #[test]
 fn the_managed_locust_must_write_the_exact_results() {
     managed("managed-inexact")

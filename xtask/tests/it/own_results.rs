@@ -96,6 +96,7 @@ fn another_load_by_the_histories_is_refused() {
         let output = judge("unknown", 8999, history);
         assert_last(&output, 0, "PASS");
         assert!(output.stdout.contains(note), "{}", output.stdout);
+        assert!(output.stdout.contains("users and length of the load are not compared"), "{}", output.stdout);
     }
     assert!(!judge("half", 9000, None).stdout.contains("is it the same load?"));
     assert_eq!(scratch.perf("base_stats.csv small_stats.csv").code, 2, "two loads are no runs of one");
@@ -190,7 +191,10 @@ fn users_of_results_give_them_a_corrected_p95() {
     assert_eq!(scratch.perf("run.json --users 10 --update-baseline").code, 0);
     let judged = flat(&scratch.perf("run.json --verbose"));
     assert!(judged.contains("p95_corrected") && !judged.contains("stalls of the service"), "{judged}");
-    assert_last(&scratch.perf("run.json --users 5"), 2, "only 5.0 users were active on average (10.0 in the baseline)");
+    for users in [5, 50] {
+        let reason = format!("users: the baseline has 10.0, these results {users}.0; measure with the baseline's load");
+        assert_last(&scratch.perf(&format!("run.json --users {users}")), 2, &reason);
+    }
     assert_last(&scratch.perf("run.json --users 10 --spawn-rate 2"), 2, "load flags have no effect");
 }
 
@@ -306,13 +310,15 @@ fn error_page_with_status_200_is_a_warning_of_every_report() {
              GET,/list,450,0,100,{bytes},15,100,{p95},400\n,Aggregated,450,0,100,{bytes},15,100,{p95},400\n"
         )
     };
-    for (name, p95, bytes) in [("a", 300, 2000), ("b", 301, 2000), ("c", 302, 2001), ("now", 300, 30)] {
+    let sizes = [("a", 300, 2000), ("b", 301, 2000), ("c", 302, 2001), ("now", 300, 30), ("quick", 200, 30)];
+    for (name, p95, bytes) in sizes {
         scratch.write(&format!("{name}.csv"), &file(p95, bytes));
     }
     assert_eq!(scratch.perf("a.csv b.csv c.csv").code, 0);
     let output = scratch.perf("now.csv --report r.md --report r.html --report r.json --report r.xml");
     let text = "GET /list answers 30 bytes instead of 2,000, status 200: an error page?";
-    assert_last(&output, 0, &format!("no blocking limit is exceeded; 1 warning: {text}"));
+    let begins = "PASS: 1 warning: GET /list answers 30 bytes instead of 2,000 (an error page?); p95 ";
+    assert_last(&output, 0, begins);
     assert!(output.stdout.contains(&format!("WARN {text}")), "{}", output.stdout);
     for report in ["r.html", "r.json", "r.xml"] {
         assert!(scratch.read(report).contains(text), "{report}");
@@ -320,6 +326,10 @@ fn error_page_with_status_200_is_a_warning_of_every_report() {
     assert!(scratch.read("r.md").contains("GET /list answers 30 bytes"), "{}", scratch.read("r.md"));
     assert_last(&scratch.perf("now.csv --strict"), 1, &format!("FAIL: {text}"));
     assert!(!scratch.perf("b.csv").stdout.contains("bytes"));
+    // An error page is quick, which is no gain.
+    let quick = scratch.perf("quick.csv");
+    assert_last(&quick, 0, begins);
+    assert_eq!(steps(&quick), ["accept it: cargo xtask perf quick.csv --update-baseline --note \"why it changed\""]);
 }
 
 #[test]
@@ -386,4 +396,51 @@ fn an_update_that_accepts_other_answers_is_no_noise() {
     assert_last(&output, 0, "BASELINE SAVED: ");
     assert!(output.stdout.contains("WARN GET /list answers 30 bytes instead of 2,000"), "{}", output.stdout);
     assert!(!scratch.perf("now").stdout.contains("WARN"));
+}
+
+#[test]
+fn results_that_may_be_of_two_services_or_loads_are_told() {
+    let scratch = bare("unlike");
+    let of = |name: &str, endpoint: &str, requests: u32| {
+        let row = format!("{requests},0,{requests}.5,15,100,300,400\n");
+        let header = csv("").lines().next().unwrap().to_owned();
+        scratch.write(name, &format!("{header}\nGET,{endpoint},{row},Aggregated,{row}"));
+    };
+    of("a.csv", "/a", 450);
+    of("b.csv", "/b", 451);
+    of("c.csv", "/a", 100);
+    let flat = |args: &str| scratch.perf(args).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let [services, loads] = ["have no endpoint in common", "have from 100 to 450 requests each"];
+    for (args, told) in [("a.csv b.csv", services), ("a.csv c.csv", loads)] {
+        let output = flat(args);
+        assert!(output.contains(told), "{args}: {output}");
+    }
+    assert!(!flat("a.csv").contains(services));
+}
+
+#[test]
+fn failures_in_a_damaged_file_are_not_quoted() {
+    let scratch = bare("damaged-failures");
+    scratch.write("run_stats.csv", &csv("450,45,100,15,100,300,400"));
+    let text = "Occurrences,Error,Name,Method\n45,HTTPError 500,/a,GET\n-3,x,/a,GET\n";
+    let most_frequent = || {
+        let output = scratch.perf("run_stats.csv");
+        assert_last(&output, 1, "FAIL: error_rate");
+        output.stdout.lines().find(|line| line.contains("most frequent")).map(str::to_owned)
+    };
+    scratch.write("run_failures.csv", text);
+    assert_eq!(most_frequent().unwrap(), "note: most frequent failure (45x): GET /a: HTTPError 500");
+    fs::write(scratch.path("run_failures.csv"), text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())
+        .unwrap();
+    assert_eq!(most_frequent(), None);
+}
+
+#[test]
+fn result_as_a_baseline_gets_its_own_remedy() {
+    let scratch = bare("result-as-baseline");
+    scratch.write("before.csv", &csv("450,0,100,15,100,300,400"));
+    scratch.write("run.csv", &csv("450,0,101,15,100,300,400"));
+    let output = scratch.perf("run.csv --baseline before.csv");
+    assert_last(&output, 2, "before.csv: it is a CSV of Locust, not a baseline: pass it as RESULTS");
+    assert!(!output.stderr.contains("delete"), "{}", output.stderr);
 }

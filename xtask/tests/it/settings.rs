@@ -25,13 +25,13 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[load]\nusers = 3\nuser = 4\n",
             expect![
-                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `args`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
+                ":3: `user = 4`: unknown key `user` (did you mean `users`?), expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `args`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
             ],
         ),
-        ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing field `ready_url`"]),
+        ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing key `ready_url`"]),
         (
             "[load]\nusers = \"three\"\n",
-            expect![[r#":2: `users = "three"`: invalid type: string "three", expected u32"#]],
+            expect![[r#":2: `users = "three"`: invalid type: string "three", expected a whole number of 0 or more"#]],
         ),
         (
             "[load]\nstop_timeout = \"soon\"\n",
@@ -63,7 +63,9 @@ fn a_configuration_error_points_at_its_line() {
         ),
         (
             "[limits.\"GET /a\"]\np95 = 20\n",
-            expect![[r#":2: `p95 = 20`: invalid type: integer `20`, expected a string: write it as "30s" or "20%""#]],
+            expect![[
+                r#":2: `p95 = 20`: invalid type: integer `20`, expected a string: write it in quotes, and a duration or a limit with its unit, as "30s" or "20%""#
+            ]],
         ),
         (
             "[limits]\np95 = 20\n",
@@ -84,11 +86,58 @@ fn a_configuration_error_points_at_its_line() {
             ]],
         ),
         ("[runs]\nmin = 9\n", expect![":1: [runs] `min` is 9, more than `max`, which is 8"]),
-        ("[runs]\nbaseline = 0\n", expect![":2: `baseline = 0`: invalid value: integer `0`, expected a nonzero u32"]),
+        (
+            "[runs]\nbaseline = 0\n",
+            expect![":2: `baseline = 0`: invalid value: integer `0`, expected a whole number of 1 or more"],
+        ),
+        (
+            "[load]\nlocustfile = [\"a.py\"]\n",
+            expect![[r#":2: `locustfile = ["a.py"]`: invalid type: array, expected a string"#]],
+        ),
+        ("[load]\nargs = \"-v\"\n", expect![[r#":2: `args = "-v"`: invalid type: string "-v", expected an array"#]]),
+        (
+            "[accepted]\nendpoint = \"GET /a\"\n",
+            expect![":1: `[accepted]`: invalid type: table, expected an array: write [[accepted]]"],
+        ),
+        (
+            "[[accepted]]\nuntil = 2027-01-01\n",
+            expect![[
+                r#":2: `until = 2027-01-01`: invalid type: table, expected a string: write it in quotes, and a duration or a limit with its unit, as "30s" or "20%""#
+            ]],
+        ),
+        (
+            "[service]\ncommand = \"x\"\nready_url = \"x\"\nready_status = 99\n",
+            expect![":4: `ready_status = 99`: expected a status of HTTP, from 200 to 599"],
+        ),
         ("[load\n", expect![":1: `[load`: unclosed table, expected `]`"]),
     ] {
         expected.assert_eq(&error(Config::parse(text)));
     }
+}
+
+#[test]
+fn limit_that_nothing_exceeds_is_refused() {
+    for (text, expected) in [
+        (
+            "[limits]\nrequests_per_sec = \"150%\"\n",
+            expect![":2: [limits] `requests_per_sec`: no change is larger than 100%, so nothing exceeds `150%`"],
+        ),
+        (
+            "[limits]\nerror_rate = \"2pp, max 500%\"\n",
+            expect![":2: [limits] `error_rate`: no change is larger than 100pp, so nothing exceeds `2pp, max 500%`"],
+        ),
+        (
+            "[limits.\"GET /a\"]\n",
+            expect![[r#":1: [limits."GET /a"] has no limit, so it checks nothing: add for example p95 = "20%""#]],
+        ),
+        (
+            "[drift]\np95 = \"off\"\n",
+            expect![[r#":1: [drift] has no limit, so it checks nothing: add for example p95 = "25%""#]],
+        ),
+    ] {
+        expected.assert_eq(&error(Config::parse(text)));
+    }
+    assert!(Config::parse("[limits]\nrequests_per_sec = \"100%\"\nerror_rate = \"100pp, max 100%\"\n").is_ok());
 }
 
 #[test]

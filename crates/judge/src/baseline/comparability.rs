@@ -20,6 +20,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         other_locustfile(baseline, candidate),
         load_difference(baseline, candidate),
         observed_difference(baseline, candidate),
+        given_users_difference(baseline, candidate),
         users_difference(baseline, candidate),
     ];
     let refusal = differences.into_iter().find(|difference| !difference.is_empty()).unwrap_or_default();
@@ -162,13 +163,28 @@ fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> String 
     )
 }
 
+/// The users of results of others are those that a flag gives.
+fn given_users_difference(baseline: &Provenance, candidate: &Provenance) -> String {
+    let before = baseline.mean_users.or(baseline.observed_load.map(|observed| observed.users));
+    match (before, candidate.mean_users, &candidate.load) {
+        (Some(before), Some(now), None) if (now - before).abs() > MISSING_USERS * before => format!(
+            "users: the baseline has {before:.1}, these results {now:.1}; measure with the baseline's load, or accept the new load with --update-baseline"
+        ),
+        _ => String::new(),
+    }
+}
+
 pub const USERS_LEFT: &str = "find out why the others left";
 
-/// Empty if no users are missing.
+/// Empty if no users are missing. A load shape sets its own number of users, which may be too many too.
 pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> String {
     let (active, expected, whose) = match (candidate.mean_users, baseline.mean_users, &candidate.load) {
+        (Some(active), Some(mean), Some(load)) if load.has_shape && active > (1.0 + MISSING_USERS) * mean => {
+            return format!(
+                "{active:.1} users were active on average ({mean:.1} in the baseline): restore the load shape, or accept this load with --update-baseline"
+            );
+        }
         (Some(active), Some(mean), _) => (active, mean, "in the baseline"),
-        // A load shape sets its own number of users.
         (Some(active), None, Some(load)) if !load.has_shape => (active, f64::from(load.users), "in its settings"),
         _ => return String::new(),
     };

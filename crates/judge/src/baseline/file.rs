@@ -14,6 +14,7 @@ use crate::model::run::{
     EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
     TaskCalls, by_endpoint, check_endpoints, flaw, of_every,
 };
+use crate::model::text::number;
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
 use crate::stats::histogram::Histogram;
@@ -174,7 +175,10 @@ impl Baseline {
         match versioned.version {
             Value::Null => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
             Value::String(version) if version.split('.').next() == Some("1") => {}
-            version => bail!("its version is {version}, but this program reads version 1: update xtask"),
+            Value::String(version) => {
+                bail!("its version is {version:?}, but this program reads version 1: update xtask")
+            }
+            _ => bail!("its `version` is not in quotes, as in \"{VERSION}\""),
         }
         let plain = |error: serde_json::Error| anyhow!(strict_json::fault(&error));
         strict_json::check(text).map_err(plain)?;
@@ -221,7 +225,7 @@ impl Baseline {
         check_endpoints(self.endpoints.len())?;
         for value in self.distribution.iter().chain(&self.expected_interval_ms) {
             if let Some(flaw) = flaw(*value) {
-                bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");
+                bail!("`distribution` or `expected_interval_ms` holds {}, {flaw}", number(*value));
             }
         }
         self.provenance.usage.check()?;
@@ -236,8 +240,13 @@ impl Baseline {
             for value in values {
                 let unlikely = || Metric::from_name(name).and_then(|metric| metric.unlikely(*value));
                 if let Some(flaw) = flaw(*value).or_else(unlikely) {
-                    bail!("`{name}` is {value}, {flaw}");
+                    bail!("`{name}` is {}, {flaw}", number(*value));
                 }
+            }
+        }
+        for (name, series) in self.endpoints.iter().chain(&self.setup) {
+            for metric in [Metric::P95, Metric::ErrorRate, Metric::TotalRequests].map(Metric::name) {
+                ensure!(series.contains_key(metric), "`{}` has no `{metric}`", name.escape_debug());
             }
         }
         for (name, runs) in &self.aggregated {

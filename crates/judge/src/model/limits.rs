@@ -117,6 +117,12 @@ impl Limit {
                 limit.floor = floor.map(|floor| number(floor, floor_unit)).transpose()?;
             }
         }
+        let most = match metric {
+            Metric::ErrorRate => limit.worsening.into_iter().chain(limit.bound).fold(0.0, f64::max),
+            Metric::RequestsPerSec => limit.worsening.unwrap_or(0.0),
+            _ => 0.0,
+        };
+        ensure!(most <= 100.0, "no change is larger than 100{relative_unit}, so nothing exceeds `{}`", text.trim());
         Ok(limit)
     }
 

@@ -111,6 +111,11 @@ pub fn error_line(error: &anyhow::Error) -> String {
     cut(&without_commands(&printable(&mask::text(&format!("{error:#}")))), ERROR_COLUMNS)
 }
 
+/// A number in few digits, however large it is.
+pub(crate) fn number(value: f64) -> String {
+    if value.abs() < 1e16 { value.to_string() } else { format!("{value:e}") }
+}
+
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let rank = |name: &str| (name.ends_with(text), likeness(text, name));
     names.into_iter().max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal))

@@ -32,6 +32,11 @@ struct PercentileColumn {
 
 impl Columns {
     fn find(header: &ByteRecord) -> Result<Columns> {
+        let mut names = HashSet::new();
+        for name in header.iter().map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
+            let shown = String::from_utf8_lossy(name);
+            ensure!(names.insert(name), "line 1: the column `{}` appears twice: remove one", shown.escape_debug());
+        }
         let find = |name: &str| header.iter().position(|column| column.trim_ascii() == name.as_bytes());
         let required = |name: &str| {
             find(name)
@@ -147,7 +152,9 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     other_files::refuse_other_csv(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default())?;
     let Rows { endpoints, idle, sums, aggregated, oddities, extremes_ms } = read_rows(bytes)?;
     let Some(CsvRow { counts, stats: total, .. }) = aggregated else {
-        bail!("no `Aggregated` row: the file is truncated, probably because Locust was killed while writing");
+        bail!(
+            "no row named `Aggregated` without a type: the file is truncated, probably because Locust was killed while writing, or it was edited"
+        );
     };
     // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
     if !(endpoints.is_empty() && idle.is_empty()) {
@@ -157,12 +164,6 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     let Some(total) = total else {
         bail!("Locust made no requests: there is nothing to judge");
     };
-    ensure!(
-        counts.failures <= counts.requests,
-        "`Aggregated` counts {} failures of {} requests: the file does not add up",
-        counts.failures,
-        counts.requests
-    );
     // The CSV truncates percentiles to whole ms, even if response times were finer.
     Ok(Run { precision: Precision::Coarse, total, endpoints, oddities, extremes_ms, ..Run::default() })
 }
@@ -198,6 +199,7 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
     let name = text(record, columns.name, "Name")?;
     let requests = count(record, columns.requests, "Request Count")?;
     let failures = count(record, columns.failures, "Failure Count")?;
+    ensure!(failures <= requests, "{failures} failures of {requests} requests: the file does not add up");
     // Before its first request a row's percentiles are `N/A`.
     let mut oddity = String::new();
     let stats = if requests == 0 {
@@ -273,7 +275,8 @@ fn check_sums(total: &RowCounts, sums: &RowCounts) -> Result<()> {
 }
 
 fn text<'a>(record: &'a ByteRecord, column: usize, what: &str) -> Result<&'a str> {
-    str::from_utf8(&record[column]).with_context(|| format!("the {what} is not UTF-8: start Locust with PYTHONUTF8=1"))
+    let text = str::from_utf8(&record[column]).ok();
+    text.with_context(|| format!("the {what} is not UTF-8: save the file as UTF-8, or start Locust with PYTHONUTF8=1"))
 }
 
 fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::model::run::{
     MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw, of_every,
 };
-use crate::parse::strict_json;
+use crate::model::text::number;
+use crate::parse::{foreign, strict_json};
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::{Bucket, Histogram};
 
@@ -41,6 +42,7 @@ struct StatsEntry {
 
 pub fn parse(text: &str) -> Result<Run> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    foreign::refuse_other_json(text)?;
     let entries: Vec<StatsEntry> = serde_json::from_str(text).map_err(|error| {
         anyhow!("this is not a JSON result of Locust's --json-file: {}", strict_json::fault(&error))
     })?;
@@ -91,6 +93,8 @@ fn read_parts(entries: &[StatsEntry]) -> Result<Vec<EndpointEntry<'_>>> {
             "{}: total_response_time is not a number of 0 or more",
             about()
         );
+        let (failures, requests) = (entry.num_failures, entry.num_requests);
+        ensure!(failures <= requests, "{}: {failures} failures of {requests} requests: the file is damaged", about());
         let histogram = histogram(&entry.response_times).with_context(about)?;
         check_histogram(entry, &histogram).with_context(about)?;
         parts.push(EndpointEntry { name, entry, histogram });
@@ -115,7 +119,8 @@ fn check_histogram(entry: &StatsEntry, histogram: &Histogram) -> Result<()> {
     let total_ms = entry.total_response_time;
     ensure!(
         (least_ms..=most_ms).contains(&total_ms),
-        "its response times add up to {least_ms:.0} to {most_ms:.0} ms, and total_response_time is {total_ms:.0} ms: the file is damaged"
+        "its response times add up to {least_ms:.0} to {most_ms:.0} ms, and total_response_time is {} ms: the file is damaged",
+        number(total_ms.round())
     );
     Ok(())
 }

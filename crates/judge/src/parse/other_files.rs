@@ -5,6 +5,7 @@ use anyhow::{Result, bail, ensure};
 use crate::model::run::flaw;
 
 pub fn refuse(bytes: &[u8]) -> Result<()> {
+    refuse_lfs_pointer(bytes)?;
     let start = bytes.get(..4096).unwrap_or(bytes);
     ensure!(!start.starts_with(b"\x1f\x8b"), "it is compressed with gzip: unpack it first, with gunzip");
     ensure!(
@@ -19,9 +20,49 @@ pub fn refuse(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A clone without Git LFS has a few lines in place of a file.
+fn refuse_lfs_pointer(bytes: &[u8]) -> Result<()> {
+    ensure!(
+        !bytes.starts_with(b"version https://git-lfs"),
+        "it is a pointer of Git LFS: fetch the file with `git lfs pull`"
+    );
+    Ok(())
+}
+
+/// Refuses what is no baseline at all, and so needs another remedy than a damaged one.
+pub fn refuse_as_baseline(text: &str) -> Result<()> {
+    const NEXT: &str = "pass it as RESULTS with --update-baseline, which makes a baseline of it";
+    refuse_lfs_pointer(text.as_bytes())?;
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let has = |key: &str| text.contains(key);
+    ensure!(!text.starts_with('['), "it is a JSON result of Locust, not a baseline: {NEXT}");
+    let is_csv = text.lines().next().is_some_and(|header| header.contains("Request Count"));
+    ensure!(!is_csv, "it is a CSV of Locust, not a baseline: {NEXT}");
+    let is_report = has("\"schema_version\"") && has("\"headline\"");
+    ensure!(!is_report, "it is a report of the gate, not a baseline: name the file that --update-baseline wrote");
+    Ok(())
+}
+
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
     let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     start.starts_with(b"[") || start.starts_with(b"{")
+}
+
+/// Refuses a file that is no array of statistics, if it is known.
+pub(crate) fn refuse_other_json(text: &str) -> Result<()> {
+    let start = text.trim_start();
+    let is_csv = start.lines().next().is_some_and(|header| header.contains("Request Count"));
+    ensure!(!is_csv, "it is CSV: give it a name that ends in .csv");
+    let has = |key: &str| start.starts_with('{') && start.contains(key);
+    ensure!(
+        !(has("\"schema_version\"") && has("\"headline\"")),
+        "it is a report of the gate: pass the results that it was made of"
+    );
+    ensure!(
+        !(has("\"version\"") && has("\"metrics\"")),
+        "it is a baseline, which is compared with: name it with --baseline, and pass results of Locust"
+    );
+    Ok(())
 }
 
 /// Refuses a CSV whose header has other columns than Locust's statistics.

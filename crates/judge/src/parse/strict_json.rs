@@ -12,23 +12,40 @@ pub fn check(text: &str) -> serde_json::Result<()> {
 /// What is wrong with a JSON text, in the words of JSON. Those of serde are of our code, such as `expected struct
 /// Load`.
 pub fn fault(error: &serde_json::Error) -> String {
-    let mut text = error.to_string();
-    for (ours, plain) in [
-        ("missing field", "missing key"),
-        ("unknown field", "unknown key"),
-        ("duplicate field", "duplicate key"),
-        ("a sequence", "an array"),
-        ("type: sequence", "type: array"),
-        ("a map", "an object"),
-        ("type: map", "type: object"),
-    ] {
-        text = text.replace(ours, plain);
-    }
+    let mut text = in_plain_words(&error.to_string(), "object");
     for kind in ["expected struct ", "expected enum "] {
         if let Some((before, rest)) = text.clone().split_once(kind) {
             let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
             text = format!("{before}expected an object{}", &rest[end..]);
         }
+    }
+    text
+}
+
+/// The message of serde without the types of our code. `map` is what the format calls a map.
+pub fn in_plain_words(message: &str, map: &str) -> String {
+    let article = if map.starts_with('o') { "an" } else { "a" };
+    let mut text = message.to_owned();
+    for (ours, plain) in [
+        ("missing field", "missing key"),
+        ("unknown field", "unknown key"),
+        ("duplicate field", "duplicate key"),
+        ("unknown variant", "unknown value"),
+        ("a sequence", "an array"),
+        ("type: sequence", "type: array"),
+        ("a map", &format!("{article} {map}")),
+        ("type: map", &format!("type: {map}")),
+        ("wanted string or table", "expected a string"),
+        ("floating point", "number"),
+        (" as i128", ""),
+        ("expected a nonzero u32", "expected a whole number of 1 or more"),
+        ("expected u16", "expected a whole number"),
+        ("expected u32", "expected a whole number of 0 or more"),
+        ("expected u64", "expected a whole number of 0 or more"),
+        ("expected usize", "expected a whole number of 0 or more"),
+        ("expected f64", "expected a number"),
+    ] {
+        text = text.replace(ours, plain);
     }
     text
 }

@@ -43,16 +43,20 @@ pub enum TrafficKind {
 
 impl TrafficChange<'_> {
     pub fn text(&self) -> String {
-        let endpoint = endpoint_shown(self.endpoint);
+        let guess = match self.kind {
+            TrafficKind::Size if self.candidate < self.baseline => ", status 200: an error page?",
+            TrafficKind::Size => "",
+            TrafficKind::Share => ": does its task still run, or does it end early?",
+        };
+        format!("{} {}{guess}", endpoint_shown(self.endpoint), self.change())
+    }
+
+    /// `answers 30 bytes instead of 2,000`.
+    pub fn change(&self) -> String {
         let (before, now) = (self.baseline, self.candidate);
         match self.kind {
-            TrafficKind::Size => {
-                let guess = if now < before { ", status 200: an error page?" } else { "" };
-                format!("{endpoint} answers {} bytes instead of {}{guess}", thousands(now), thousands(before))
-            }
-            TrafficKind::Share => format!(
-                "{endpoint} has {now:.1}% of the requests instead of {before:.1}%: does its task still run, or does it end early?"
-            ),
+            TrafficKind::Size => format!("answers {} bytes instead of {}", thousands(now), thousands(before)),
+            TrafficKind::Share => format!("has {now:.1}% of the requests instead of {before:.1}%"),
         }
     }
 }

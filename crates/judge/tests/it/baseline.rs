@@ -6,7 +6,7 @@ use expect_test::expect;
 use judge::baseline::file::{Baseline, Pooled};
 use judge::model::limits::Rules;
 use judge::model::run::{Lateness, Metric, PERCENTILES, Precision, Provenance, Run, TaskCalls, Usage};
-use judge::parse::locust_json;
+use judge::parse::{foreign, locust_json};
 use judge::verdict::compare::{Verdict, compare};
 
 use crate::samples::{VERSION_1_0, error, json_of, provenance, run};
@@ -93,16 +93,59 @@ fn implausible_baseline_is_refused() {
             expect!["`usage` holds -1, not a number of 0 or more"],
         ),
         (&VERSION_1_0.replace("350.0", "-1"), expect!["`p95` is -1, not a number of 0 or more"]),
+        (&VERSION_1_0.replace("\"1.0\"", "1.0"), expect![[r#"its `version` is not in quotes, as in "1.4""#]]),
+        (&VERSION_1_0.replace("350.0", "1e300"), expect!["`p95` is 1e300, more than can be measured"]),
         (&VERSION_1_0.replace("350.0", "1e999"), expect!["number out of range at line 1 column 104"]),
         (
             &VERSION_1_0.replace("350.0", "\"fast\""),
-            expect![[r#"invalid type: string "fast", expected f64 at line 1 column 105"#]],
+            expect![[r#"invalid type: string "fast", expected a number at line 1 column 105"#]],
         ),
         (&VERSION_1_0.replace("\"metrics\"", "\"metric\""), expect!["missing key `metrics` at line 1 column 219"]),
     ] {
         expected.assert_eq(&error(Baseline::parse(text)));
     }
     assert!(Baseline::parse(&VERSION_1_0.replace("\"1.0\"", "\"1.9\"")).is_ok(), "a newer minor version is read");
+}
+
+/// Otherwise the endpoint would be judged without it, and nothing would tell.
+#[test]
+fn endpoint_without_a_judged_metric_is_refused() {
+    let text = Baseline::new(&[run(&[("GET /a", 300.0)])], provenance()).unwrap().to_text();
+    let endpoints = text.find("\"endpoints\"").unwrap();
+    for metric in ["p95", "error_rate", "total_requests"] {
+        let (head, tail) = text.split_at(endpoints);
+        let without = head.to_owned() + &tail.replacen(&format!("\"{metric}\""), "\"other\"", 1);
+        assert_eq!(error(Baseline::parse(&without)), format!("`GET /a` has no `{metric}`"));
+    }
+}
+
+#[test]
+fn what_is_no_baseline_at_all_is_named() {
+    for (text, expected) in [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
+            expect!["it is a pointer of Git LFS: fetch the file with `git lfs pull`"],
+        ),
+        (
+            "Type,Name,Request Count\n",
+            expect![
+                "it is a CSV of Locust, not a baseline: pass it as RESULTS with --update-baseline, which makes a baseline of it"
+            ],
+        ),
+        (
+            "[{}]",
+            expect![
+                "it is a JSON result of Locust, not a baseline: pass it as RESULTS with --update-baseline, which makes a baseline of it"
+            ],
+        ),
+        (
+            r#"{"schema_version": "1.4", "headline": "PASS"}"#,
+            expect!["it is a report of the gate, not a baseline: name the file that --update-baseline wrote"],
+        ),
+    ] {
+        expected.assert_eq(&error(foreign::refuse_as_baseline(text)));
+    }
+    assert!(foreign::refuse_as_baseline(VERSION_1_0).is_ok());
 }
 
 #[test]

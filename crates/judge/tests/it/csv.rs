@@ -80,11 +80,15 @@ fn malformed_csv_is_refused_with_its_fault() {
         (String::new(), expect!["the file is empty: Locust had not written any result yet"]),
         (
             format!("{HEADER}\r\n"),
-            expect!["no `Aggregated` row: the file is truncated, probably because Locust was killed while writing"],
+            expect![
+                "no row named `Aggregated` without a type: the file is truncated, probably because Locust was killed while writing, or it was edited"
+            ],
         ),
         (
             row(full),
-            expect!["no `Aggregated` row: the file is truncated, probably because Locust was killed while writing"],
+            expect![
+                "no row named `Aggregated` without a type: the file is truncated, probably because Locust was killed while writing, or it was edited"
+            ],
         ),
         (
             row(&total[..30]),
@@ -118,7 +122,7 @@ fn malformed_csv_is_refused_with_its_fault() {
         ),
         (
             row(&total.replace("Aggregated,10,0", "Aggregated,10,11")),
-            expect!["`Aggregated` counts 11 failures of 10 requests: the file does not add up"],
+            expect!["line 2: 11 failures of 10 requests: the file does not add up"],
         ),
         (
             row(&format!("{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,12"))),
@@ -136,6 +140,11 @@ fn malformed_csv_is_refused_with_its_fault() {
             row(&format!("{full}\r\n{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,20"))),
             expect!["`GET /a` appears twice: the file is corrupt, with rows of two writes mixed"],
         ),
+        (
+            row(&format!("{}\r\n{}", full.replace("/a,10,0", "/a,10,11"), total.replace(",10,0", ",10,11"))),
+            expect!["line 2: 11 failures of 10 requests: the file does not add up"],
+        ),
+        (HEADER.replace(",98%", ",95%") + "\r\n", expect!["line 1: the column `95%` appears twice: remove one"]),
         (
             HEADER.replace(",95%", ",94%") + "\r\n" + total + "\r\n",
             expect!["missing column `95%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"],
@@ -160,11 +169,24 @@ fn malformed_csv_is_refused_with_its_fault() {
 }
 
 #[test]
+fn name_in_another_encoding_is_named_with_the_remedy() {
+    let total = ",Aggregated,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    let text = row(&format!("{}\r\n{total}", total.replace(",Aggregated", "GET,/\u{e9}")));
+    let latin_1: Vec<u8> = text.chars().map(|c| u8::try_from(c).unwrap()).collect();
+    expect!["line 2: the Name is not UTF-8: save the file as UTF-8, or start Locust with PYTHONUTF8=1"]
+        .assert_eq(&error(locust_csv::parse(&latin_1)));
+}
+
+#[test]
 fn a_file_of_another_kind_is_named_with_its_remedy() {
     let stats = row(",Aggregated,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5");
     let utf_16: Vec<u8> = stats.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (bytes, expected) in [
         (b"\x1f\x8b\x08\x00".to_vec(), expect!["it is compressed with gzip: unpack it first, with gunzip"]),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n".to_vec(),
+            expect!["it is a pointer of Git LFS: fetch the file with `git lfs pull`"],
+        ),
         (b" [{\"name\": \"/\"}]".to_vec(), expect!["it is JSON: give it a name that ends in .json"]),
         (
             b"PK\x03\x04xl/".to_vec(),

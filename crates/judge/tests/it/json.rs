@@ -66,6 +66,8 @@ fn enormous_counts_are_refused_without_panic() {
 
 #[test]
 fn malformed_json_is_refused() {
+    let failing = json_of(r#""5": 30"#).replace("\"num_failures\":0", "\"num_failures\":31");
+    expect!["`GET /`: 31 failures of 30 requests: the file is damaged"].assert_eq(&error(locust_json::parse(&failing)));
     expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_json::parse("[]")));
     expect!["this is not a JSON result of Locust's --json-file: EOF while parsing a value at line 1 column 0"]
         .assert_eq(&error(locust_json::parse("")));
@@ -83,6 +85,21 @@ fn errors_use_the_words_of_json_and_a_byte_order_mark_is_skipped() {
             "{}",
             expect![
                 "this is not a JSON result of Locust's --json-file: invalid type: object, expected an array at line 1 column 0"
+            ],
+        ),
+        (
+            r#"{"version": "1.4", "metrics": {}}"#,
+            expect!["it is a baseline, which is compared with: name it with --baseline, and pass results of Locust"],
+        ),
+        (
+            r#"{"schema_version": "1.4", "headline": "PASS"}"#,
+            expect!["it is a report of the gate: pass the results that it was made of"],
+        ),
+        ("Type,Name,Request Count\n", expect!["it is CSV: give it a name that ends in .csv"]),
+        (
+            r#"[{"name": "/", "num_requests": -1}]"#,
+            expect![
+                "this is not a JSON result of Locust's --json-file: invalid value: integer `-1`, expected a whole number of 0 or more at line 1 column 33"
             ],
         ),
         (

@@ -100,7 +100,7 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if has_baseline && is_faster(report) && !has_drifted {
+    } else if has_baseline && comparison.traffic.is_empty() && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
     } else if has_baseline && findings.is_empty() && !comparison.traffic.is_empty() {
         steps.truncate(MOST - 1);
@@ -172,11 +172,13 @@ fn lengthen(report: &Report) -> NextStep {
     let is_drift_alone = comparison.unsettled().all(|row| comparison.is_of_drift(row)) && !comparison.is_conclusive();
     let can_be_longer = factor > 1.0 && !is_drift_alone;
     let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| can_be_longer) else {
-        let runs = report.comparison.runs.candidate;
-        let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
-        let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
-        let what = if is_only_settled(comparison) { "detect smaller changes" } else { "make more runs" };
-        return step(what, command);
+        let runs = comparison.runs.candidate;
+        let most = comparison.max_runs.max(2 * runs + 3);
+        // A settled verdict would end the command after the least number of runs.
+        let (what, least) =
+            if is_only_settled(comparison) { ("detect smaller changes", most) } else { ("make more runs", runs + 1) };
+        let [least, most] = [least, most].map(|runs| runs.to_string());
+        return step(what, command.with(&["--min-runs", &least, "--max-runs", &most]));
     };
     let length = duration(load.run_time_s, factor);
     let command = command.without("--run-time");

@@ -84,6 +84,8 @@ pub struct Saved {
     pub command: CommandLine,
     /// The branch that others are merged into, if another one is checked out and both can be measured here; else empty.
     pub default_branch: String,
+    /// Whether git ignores the file.
+    pub is_ignored: bool,
 }
 
 /// A value of all requests together: the estimate over all runs, and the least and the most of them.
@@ -128,6 +130,7 @@ impl Saved {
             endpoints: baseline.endpoints.len(),
             warnings: Vec::new(),
             default_branch: String::new(),
+            is_ignored: false,
         }
     }
 
@@ -138,7 +141,8 @@ impl Saved {
             let against = command.without("--baseline").with(&["--against", &self.default_branch]);
             steps.push(step("compare with the branch that yours is based on", against));
         }
-        let commit = format!("git add {} && git commit -m \"Performance baseline\"", quoted(&self.file));
+        let force = if self.is_ignored { "--force " } else { "" };
+        let commit = format!("git add {force}{} && git commit -m \"Performance baseline\"", quoted(&self.file));
         steps.push(step("commit the baseline", commit));
         let is_of_others = !self.command.results.is_empty();
         if self.runs == 1 && is_of_others {

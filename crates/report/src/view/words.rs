@@ -304,7 +304,10 @@ pub fn noise_advice(detectable: f64) -> String {
     if detectable <= DETECTABLE_PCT {
         return String::new();
     }
-    format!("{}: lengthen the runs (--run-time), or add users, to see smaller ones", hidden_by_noise(detectable))
+    format!(
+        "{}: to see smaller ones, record a baseline of longer runs (--run-time), or of more users",
+        hidden_by_noise(detectable)
+    )
 }
 
 pub(crate) fn hidden_by_noise(detectable: f64) -> String {

@@ -279,13 +279,13 @@ fn next_steps_fit_each_case() {
           find the commit: cargo xtask bisect 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         one run over:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         a close call:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
         errors:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --confirm
           find the commit: cargo xtask bisect 0123456789ab
         strict:
@@ -295,10 +295,10 @@ fn next_steps_fit_each_case() {
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           restore the task, or accept the new load: cargo xtask perf --update-baseline --note "why the endpoint is gone"
         few requests:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not significant:
@@ -314,7 +314,7 @@ fn next_steps_fit_each_case() {
           rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         single runs:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --against 0123456789ab
           record a baseline of several runs: cargo xtask perf --update-baseline
         below the limit:
@@ -326,7 +326,7 @@ fn next_steps_fit_each_case() {
         a metric that the baseline lacks:
           record a baseline of several runs: cargo xtask perf --update-baseline
         limits of an endpoint:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --against 0123456789ab
           look at one endpoint: cargo xtask perf target/perf/latest --verbose | grep -F 'GET /new'
         exceptions:
@@ -404,7 +404,7 @@ fn pass_that_more_runs_would_hardly_change_leads_with_what_the_noise_hides() {
         let view = View::of(report);
         expect!["settled after 1 run (baseline: 10): more runs would hardly change the verdict; detectable p95 change: 33.2%"].assert_eq(&view.evidence);
         let next = &view.next[0];
-        expect!["detect smaller changes: cargo xtask perf --min-runs 2 --max-runs 5"].assert_eq(&format!("{}: {}", next.what, next.command));
+        expect!["detect smaller changes: cargo xtask perf --min-runs 8 --max-runs 8"].assert_eq(&format!("{}: {}", next.what, next.command));
         for (format, text) in in_every_format(report) {
             assert!(text.contains("the noise hides p95 changes under"), "{format}: {text}");
         }

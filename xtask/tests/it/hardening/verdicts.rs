@@ -54,6 +54,14 @@ fn folder_of_a_command_without_a_verdict_is_not_judged() {
 }
 
 #[test]
+fn damaged_session_file_is_told_in_the_words_of_json() {
+    let scratch = Scratch::new("session-damaged");
+    assert_eq!(scratch.perf("").code, 0);
+    scratch.write("target/perf/latest/session.json", "{}");
+    scratch.refuses("target/perf/latest", "session.json: missing key `command` at line 1 column 2");
+}
+
+#[test]
 fn run_folder_without_results_is_not_skipped() {
     let scratch = Scratch::new("lacks-results");
     assert_eq!(scratch.perf("--min-runs 3").code, 0);
