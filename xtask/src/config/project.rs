@@ -13,7 +13,7 @@ use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::foreign;
-use judge::parse::foreign::refuse_as_baseline;
+use judge::parse::other_files::refuse_as_baseline;
 use report::formats::{github, terminal};
 use xshell::Shell;
 

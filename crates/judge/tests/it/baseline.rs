@@ -143,9 +143,9 @@ fn what_is_no_baseline_at_all_is_named() {
             expect!["it is a report of the gate, not a baseline: name the file that --update-baseline wrote"],
         ),
     ] {
-        expected.assert_eq(&error(foreign::refuse_as_baseline(text)));
+        expected.assert_eq(&error(other_files::refuse_as_baseline(text)));
     }
-    assert!(foreign::refuse_as_baseline(VERSION_1_0).is_ok());
+    assert!(other_files::refuse_as_baseline(VERSION_1_0).is_ok());
 }
 
 #[test]
