@@ -6,7 +6,7 @@ use expect_test::expect;
 use judge::baseline::file::{Baseline, Pooled};
 use judge::model::limits::Rules;
 use judge::model::run::{Lateness, Metric, PERCENTILES, Precision, Provenance, Run, TaskCalls, Usage};
-use judge::parse::{foreign, locust_json};
+use judge::parse::{locust_json, other_files};
 use judge::verdict::compare::{Verdict, compare};
 
 use crate::samples::{VERSION_1_0, error, json_of, provenance, run};
