@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::sys::{files, process};
@@ -113,6 +113,7 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     {
         return Ok(commit);
     }
+    ensure!(!rev.contains(".."), "this is a range of commits: name one of them");
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
         None => match refusal(shell) {
