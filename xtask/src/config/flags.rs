@@ -64,8 +64,8 @@ FLAGS OF perf
                             command to start each one
       --min-runs N          minimum number of runs [default: 1], or of rounds (a run of each
                             side) with --against, --against-url [default: 2]
-      --max-runs N          maximum number of runs [default: 8], or of rounds [default: 7; with
-                            --against, 10 if runs vary by more than 10%];
+      --max-runs N          maximum number of runs [default: 8], or of rounds [default: 7, or 10
+                            with --against if runs vary by more than 10%];
                             with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times

@@ -60,8 +60,9 @@ pub fn unchanged_table(comparisons: usize) -> Table {
         heading: "Many endpoints, no change",
         text: format!(
             "Services with the given number of endpoints, traffic by Zipf's law and 1,800 requests per run, or with 30 endpoints of equal
-traffic; 4% spread. **baseline of 1**: at least three runs are made. In the columns **+10%** and **+15%**, everything is that
-much slower, which is within the limit of +20%. The column next to each of these has the FAILs by the p95 of all requests alone, which no rule on endpoints changes. Shares are of {comparisons}
+traffic; 4% spread. **baseline of 1**: at least three runs are made. **rounds**: **runs** counts rounds, of two runs each. In the
+columns **+10%** and **+15%**, everything is that much slower, which is within the limit of +20%. The column next to each of these
+has the FAILs by the p95 of all requests alone, which no rule on endpoints changes. Shares are of {comparisons}
 comparisons."
         ),
         columns: vec![

@@ -31,10 +31,10 @@ impl Promises {
         self.push(format!("{what}: at least {least_pct}%"), format!("{:.2}%", seen.pct()), is_kept);
     }
 
-    fn runs(&mut self, what: &str, least: f64, most: f64, seen: Mean) {
+    fn mean(&mut self, what: &str, unit: &str, least: f64, most: f64, seen: Mean) {
         let slack = self.slack * seen.error();
         let is_kept = (least - slack..=most + slack).contains(&seen.value());
-        let range = if least > 1.0 { format!("{least} to {most} runs") } else { format!("at most {most} runs") };
+        let range = if least > 1.0 { format!("{least} to {most} {unit}") } else { format!("at most {most} {unit}") };
         self.push(format!("{what}: {range} on average"), format!("{:.2}", seen.value()), is_kept);
     }
 
@@ -70,7 +70,7 @@ impl Promises {
             match (bound, table.cell(row, column)) {
                 (Bound::Most(most), Cell::Share(share)) => self.most(&what, *most, *share),
                 (Bound::Least(least), Cell::Share(share)) => self.least(&what, *least, *share),
-                (Bound::Runs(most), Cell::Mean(mean)) => self.runs(&what, 1.0, *most, *mean),
+                (Bound::Runs(most), Cell::Mean(mean)) => self.mean(&what, "runs", 1.0, *most, *mean),
                 _ => panic!("{what} is of another kind"),
             }
         }
@@ -153,13 +153,13 @@ fn of_series(promises: &mut Promises, series: &[Series]) {
         promises.most(&format!("1. no change, {spread_pct}% spread, FAILs"), most_pct, fails(at(spread_pct, 0.0)));
     }
     for (spread_pct, most) in [(2.0, 1.1), (5.0, 1.4), (10.0, 2.5)] {
-        promises.runs(&format!("1. no change, {spread_pct}% spread"), 1.0, most, runs(at(spread_pct, 0.0)));
+        promises.mean(&format!("1. no change, {spread_pct}% spread"), "runs", 1.0, most, runs(at(spread_pct, 0.0)));
     }
     for (spread_pct, least_pct) in [(5.0, 99.5), (10.0, 94.0)] {
         promises.least(&format!("1. +30%, {spread_pct}% spread, FAILs"), least_pct, fails(at(spread_pct, 30.0)));
     }
     for spread_pct in [2.0, 5.0, 10.0] {
-        promises.runs(&format!("1. +50%, {spread_pct}% spread"), 2.0, 2.4, runs(at(spread_pct, 50.0)));
+        promises.mean(&format!("1. +50%, {spread_pct}% spread"), "runs", 2.0, 2.4, runs(at(spread_pct, 50.0)));
     }
     let worse_than_plain = |seen: &Series| {
         let [gate, plain] = [seen.gate, seen.plain].map(|rule| Share { count: rule.fails, of: seen.comparisons });
@@ -198,7 +198,7 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
                 promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));
                 if seen.endpoints == 30 {
                     let runs = Mean { sum: seen.gate.runs, of: seen.comparisons, per_run: 1.0 };
-                    promises.runs(&format!("2. {service}, no change"), 1.0, 2.1, runs);
+                    promises.mean(&format!("2. {service}, no change"), "runs", 1.0, 2.1, runs);
                 }
                 let most_pct = if seen.endpoints == 100 { 10.0 } else { 5.0 };
                 promises.most(&format!("4. {service}, no change, any WARN"), most_pct, share(seen.warned));
@@ -272,7 +272,7 @@ fn of_rounds(promises: &mut Promises, simulation: &Simulation) {
             promises.least("8. the same against a baseline measured before, FAILs", 0.5, share(seen.committed));
         }
         let rounds = Mean { sum: seen.rounds.runs, of: seen.comparisons, per_run: 1.0 };
-        promises.runs(&format!("8. {:+}%, in rounds", seen.change_pct), 1.0, 5.5, rounds);
+        promises.mean(&format!("8. {:+}%", seen.change_pct), "rounds", 1.0, 5.5, rounds);
         let covered = share(seen.covered);
         let is_kept = (covered.pct() - 95.0).abs() <= 2.0 + promises.slack * covered.error_pct(95.0);
         promises.push(
