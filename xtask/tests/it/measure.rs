@@ -405,6 +405,13 @@ fn a_service_that_is_detached_is_told_to_stay_in_the_foreground() {
     );
 }
 
+/// As Gitpod does.
+#[test]
+fn pip_that_installs_for_the_user_by_default_installs_locust() {
+    let scratch = managed("managed-pip-user").with("PIP_USER", "yes");
+    assert_eq!(scratch.perf("--max-runs 1").code, 0);
+}
+
 #[test]
 fn the_managed_locust_must_write_the_exact_results() {
     managed("managed-inexact")
