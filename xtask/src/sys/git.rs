@@ -13,8 +13,9 @@ use crate::sys::{files, process};
 /// A cold disk and a large tree take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Variables that would point git to another repository. A hook that calls us sets some of them.
-const OTHER_REPOSITORIES: [&str; 7] = [
+/// Variables that would point git to another repository, or make it read our paths in another way. A hook that calls us has
+/// some of them.
+const OF_CALLERS: [&str; 11] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -22,6 +23,10 @@ const OTHER_REPOSITORIES: [&str; 7] = [
     "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
 ];
 
 /// The commit of a provenance if git knows none.
@@ -186,7 +191,7 @@ pub fn command(shell: &Shell, args: &[&str]) -> Command {
     let command =
         cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false {args...}");
     let mut command = Command::from(command);
-    for name in OTHER_REPOSITORIES {
+    for name in OF_CALLERS {
         command.env_remove(name);
     }
     command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("GIT_TERMINAL_PROMPT", "0");
