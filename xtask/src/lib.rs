@@ -47,30 +47,28 @@ use crate::sys::{printer, process};
 ///
 /// The exit code is 0 for a pass, 1 for a regression, 2 for no verdict, 129, 130 or 143 after a signal.
 pub fn main() -> ExitCode {
-    let args: Vec<_> = env::args_os().skip(1).collect();
+    let args = env::args_os().skip(1).collect();
     #[cfg(feature = "maintenance")]
-    return run_maintenance(args);
+    return ExitCode::from(exit_code(args, run_maintenance));
     #[cfg(not(feature = "maintenance"))]
     run(args)
 }
 
 #[cfg(feature = "maintenance")]
-fn run_maintenance(args: Vec<OsString>) -> ExitCode {
+fn run_maintenance(args: Vec<OsString>) -> Outcome {
     use crate::maintenance_flags::MaintenanceCommand;
-    process::reset_signals();
-    remember_name(&args);
     let outcome = match maintenance_flags::parse(args) {
-        Ok(MaintenanceCommand::Other(args)) => return run(args),
+        Ok(MaintenanceCommand::Other(args)) => return run_gate(args),
         Ok(MaintenanceCommand::Help("")) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
         Ok(MaintenanceCommand::Help(command)) => {
             let commands = &maintenance_flags::COMMANDS;
             Ok(Outcome::Done(named(&help_of(maintenance_flags::HELP, commands, command))))
         }
-        Ok(MaintenanceCommand::Selftest { quick }) => selftest::selftest(quick).map(Outcome::Judged),
+        Ok(MaintenanceCommand::Selftest { quick }) => selftest::selftest(quick),
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
-    ExitCode::from(finish(&outcome.into()))
+    outcome.into()
 }
 
 /// Runs a command of the gate. `args` are the command and its flags, without the program's name. A program that has other
@@ -89,13 +87,17 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
 /// }
 /// ```
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    ExitCode::from(exit_code(args))
+    ExitCode::from(exit_code(args, run_gate))
 }
 
-fn exit_code(args: Vec<OsString>) -> u8 {
+fn exit_code(args: Vec<OsString>, command: fn(Vec<OsString>) -> Outcome) -> u8 {
     process::reset_signals();
     remember_name(&args);
-    let outcome = match parse(args) {
+    finish(&command(args))
+}
+
+fn run_gate(args: Vec<OsString>) -> Outcome {
+    match parse(args) {
         Ok(Command::Help(command)) if COMMANDS.contains(&command.as_str()) => {
             Outcome::Done(named(&help_of(HELP, &COMMANDS, &command)))
         }
@@ -105,8 +107,7 @@ fn exit_code(args: Vec<OsString>) -> u8 {
         Ok(Command::Bisect(flags)) => bisect(&flags).into(),
         Ok(Command::History(flags)) => history(&flags).into(),
         Err(error) => error.into(),
-    };
-    finish(&outcome)
+    }
 }
 
 /// Runs a command of the gate and ends the process with its exit code, if the first argument names one; otherwise returns.
@@ -115,7 +116,7 @@ pub fn exit_after_own_command() {
     let args: Vec<_> = env::args_os().skip(1).collect();
     let is_ours = |command: &str| COMMANDS.contains(&command);
     if args.first().and_then(|command| command.to_str()).is_some_and(is_ours) {
-        std::process::exit(i32::from(exit_code(args)));
+        std::process::exit(i32::from(exit_code(args, run_gate)));
     }
 }
 
@@ -131,29 +132,28 @@ fn named(help: &str) -> String {
 
 /// Output that cannot be printed does not change the exit code.
 fn finish(outcome: &Outcome) -> u8 {
-    let code = outcome.exit_code();
-    let (stdout, stderr) = last_words(outcome, code);
+    let (stdout, stderr) = last_words(outcome);
     let _ = printer::report(move || {
         anstream::stdout().write_all(stdout.as_bytes())?;
         anstream::stderr().write_all(stderr.as_bytes())
     });
-    code
+    outcome.exit_code()
 }
 
 /// What is printed at the end, to stdout and to stderr.
-fn last_words(outcome: &Outcome, code: u8) -> (String, String) {
-    let unjudged_on = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
+fn last_words(outcome: &Outcome) -> (String, String) {
+    let for_stderr = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
     match outcome {
-        Outcome::Judged(_) | Outcome::Inconclusive => (String::new(), String::new()),
+        Outcome::Judged { .. } => (String::new(), String::new()),
         Outcome::Done(message) | Outcome::NotFound(message) => (format!("{message}\n"), String::new()),
-        Outcome::Unjudged { unjudged, .. } if code == 0 => {
+        Outcome::Unjudged { unjudged, .. } if unjudged.exit_code() == 0 => {
             (terminal::render_unjudged(unjudged, screen(&io::stdout())), String::new())
         }
         Outcome::Unjudged { unjudged, log_tail } => {
             let tail: Vec<String> = log_tail.lines().map(|line| format!("  | {line}\n")).collect();
-            (String::new(), tail.concat() + &unjudged_on(unjudged))
+            (String::new(), tail.concat() + &for_stderr(unjudged))
         }
-        Outcome::ReportMissing(reason) => (String::new(), unjudged_on(&Unjudged::NoVerdict(reason.clone()))),
+        Outcome::ReportMissing(reason) => (String::new(), for_stderr(&Unjudged::NoVerdict(reason.clone()))),
         Outcome::Interrupted(interrupted) => (String::new(), format!("INTERRUPTED: {interrupted}, no verdict\n")),
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::commands::outcome::Outcome;
 use crate::config::perf_toml::{Config, LocustConfig};
 use crate::run::results;
 use crate::sys::process::{self, Failure, Group};
@@ -23,10 +24,9 @@ use crate::sys::{files, git, lock};
 use judge::baseline::file::Baseline;
 use judge::model::run::Metric;
 use judge::stats::estimate::{Difference, Scale};
-use judge::verdict::compare::{ERROR, Verdict};
 use report::formats::terminal;
 
-pub fn selftest(quick: bool) -> Result<Verdict> {
+pub fn selftest(quick: bool) -> Result<Outcome> {
     let trial = Trial::prepare(quick)?;
     process::catch_signals()?;
     let mut broken = Vec::new();
@@ -52,7 +52,7 @@ pub fn selftest(quick: bool) -> Result<Verdict> {
     }
     print(&trial.detectable(&same_build_p95_ms)?)?;
     print(&verdict(&broken))?;
-    Ok(if broken.is_empty() { Verdict::Pass } else { Verdict::Fail })
+    Ok(Outcome::Judged { exit_code: u8::from(!broken.is_empty()) })
 }
 
 struct Expectation {
@@ -349,7 +349,7 @@ impl Trial {
             if !run.is_dir() {
                 break;
             }
-            let results = run.join("perf_results_stats.csv");
+            let results = run.join(files::RESULTS);
             load_s += if results.is_file() { self.run_time_s() } else { STOPPED_AFTER_S };
             // This file is written last, and only if the run counts.
             if run.join("run.json").is_file() {
@@ -363,12 +363,12 @@ impl Trial {
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);
-        let difference = Difference::between(Scale::Ratio, baseline_p95_ms, same_build_p95_ms);
+        let difference = Difference::between(Scale::Relative, baseline_p95_ms, same_build_p95_ms);
         let Some(difference) = difference else {
             return Ok("detectable: unknown, because the same build has no finished runs".to_owned());
         };
-        let [one, three, five] = [1, 3, 5]
-            .map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse()));
+        let [one, three, five] =
+            [1, 3, 5].map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(Metric::P95.worse()));
         Ok(format!(
             "detectable: a p95 change of {one:.1}% in 1 run, {three:.1}% in 3, {five:.1}% in 5 (this machine, {} baseline runs of {} s)",
             baseline_p95_ms.len(),

@@ -76,10 +76,10 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         runs: &[],
         histories: &[],
         provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
-        baseline: String::new(),
+        baseline_origin: String::new(),
         file_warnings: Vec::new(),
         warnings: Vec::new(),
-        details: Vec::new(),
+        other_details: Vec::new(),
     };
     let text = render(&View::of(&report), Verbosity::Normal, Screen::default());
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");

@@ -178,10 +178,10 @@ impl Measured {
             histories: &array::from_fn::<_, RUNS, _>(|_| history()),
             comparison: &compare(&self.baseline, &self.runs, &rules)?,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
-            baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            baseline_origin: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             file_warnings: Vec::new(),
             warnings: Vec::new(),
-            details: Vec::new(),
+            other_details: Vec::new(),
         })
     }
 }

@@ -4,18 +4,17 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
-use judge::model::run::Provenance;
+use judge::model::run::{Provenance, is_hash};
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
-use judge::verdict::names::names_warning;
+use judge::verdict::names::{check_endpoint_limits, names_warning};
 use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
+use crate::commands::baseline_checks::failures_of_reference;
 use crate::commands::delivery::deliver;
-use crate::commands::measurement::{
-    Measurement, Next, details, failures_of_reference, judge_again, next_step, rules_for,
-};
+use crate::commands::measurement::{Measurement, Next, judge_again, next_step, other_details, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::run::checkout::Side;
@@ -90,7 +89,7 @@ pub fn check_clean(baseline: &Provenance) -> Result<()> {
 }
 
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
-    ensure!(git::is_hash(&baseline.commit), "the baseline names no commit: record it in a git repository");
+    ensure!(is_hash(&baseline.commit), "the baseline names no commit: record it in a git repository");
     git::resolve(&project.shell, &baseline.commit)
         .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }
@@ -168,7 +167,7 @@ impl Rounds {
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline, "the other side")?;
         let comparison = compare(&self.baseline, &self.this.runs, rules)?;
-        self.this.check_answers(&comparison)?;
+        self.this.check_requests(&comparison)?;
         Ok(comparison)
     }
 
@@ -178,7 +177,7 @@ impl Rounds {
     }
 
     fn deliver(&self, project: &Project, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
-        rules.check_all_met(Some(&self.baseline), &self.this.runs, &judge_again(project))?;
+        check_endpoint_limits(rules, Some(&self.baseline), &self.this.runs, &judge_again(project))?;
         let comparison = self.compare(rules)?;
         let background = self.background(project, &comparison);
         deliver(project, &self.report(project, &comparison, rev, &background))
@@ -207,10 +206,10 @@ impl Rounds {
             runs: &self.this.runs,
             histories: &self.this.histories,
             provenance,
-            baseline: printable(&sides),
+            baseline_origin: printable(&sides),
             file_warnings: Vec::new(),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, &self.this),
+            other_details: other_details(project),
             background,
             confirmation: None,
         }

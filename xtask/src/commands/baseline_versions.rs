@@ -7,6 +7,7 @@ use judge::baseline::chain::{Version, break_names, oldest_of_stretch};
 use judge::baseline::comparability::Break;
 use judge::baseline::file::Baseline;
 use judge::model::text::error_line;
+use report::view::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::drift::Since;
@@ -55,29 +56,26 @@ impl BaselineVersions {
             return Ok(found);
         }
         let in_force = version_in_force(shell, &all, since)?;
-        let mut seen = 0;
+        let (mut seen, mut place) = (0, None);
         let take = |logged: &Logged, content: Result<Vec<u8>>| {
             seen += 1;
             match content.and_then(|content| parse(content, part)) {
                 Ok(baseline) => found.add(logged, baseline),
                 Err(error) => {
-                    let short: String = logged.commit.chars().take(12).collect();
+                    let short = shown_commit(&logged.commit, false);
                     found.unreadable.push(format!("{short} of {} is left out: {}", logged.day, error_line(&error)));
                     return true;
                 }
             }
             // Of a version that cannot be read, the one before it takes the place.
-            if let Some(in_force) = in_force.as_ref().filter(|in_force| seen > in_force.place) {
-                let place = found.readable.len() - 1;
-                let name = in_force.name.clone();
-                found.counted_from.get_or_insert(CountedFrom { place, name });
+            if in_force.as_ref().is_some_and(|in_force| seen > in_force.place) {
+                place.get_or_insert(found.readable.len() - 1);
             }
-            found.counted_from.is_none() || reach == Reach::Oldest
+            place.is_none() || reach == Reach::Oldest
         };
         file_versions::for_each_content(shell, &all, take)?;
-        if in_force.is_some() && found.counted_from.is_none() && !found.readable.is_empty() {
-            found.counted_from = in_force.map(|of| CountedFrom { place: found.readable.len() - 1, ..of });
-        }
+        let place = place.or(found.readable.len().checked_sub(1));
+        found.counted_from = in_force.zip(place).map(|(in_force, place)| CountedFrom { place, ..in_force });
         Ok(found)
     }
 

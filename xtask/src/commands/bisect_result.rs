@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
+use judge::stats::SIGNIFICANCE;
 use judge::stats::estimate::Difference;
 use judge::verdict::bisect::{Ending, Pair};
-use judge::verdict::compare::ERROR;
 use report::formats::github;
 use report::view::words::{change_text, count, interval_words};
 
@@ -126,16 +126,14 @@ impl BisectResult<'_> {
 
     fn command(&self, good: &str, bad: &str) -> String {
         let mut command = command_again(&self.bisection.flags.perf);
-        command.words.extend(["--metric".to_owned(), self.series.metric.to_string()]);
-        command
-            .words
-            .extend(self.series.endpoint.iter().flat_map(|endpoint| ["--endpoint".to_owned(), endpoint.clone()]));
+        command.flags.push(("--metric", self.series.metric.to_string()));
+        command.flags.extend(self.series.endpoint.iter().map(|endpoint| ("--endpoint", endpoint.clone())));
         command.of(&format!("bisect {good} {bad}"))
     }
 
     fn change(&self, difference: &Difference) -> String {
         let metric = self.series.metric;
-        let interval = interval_words(metric, difference.interval(ERROR));
+        let interval = interval_words(metric, difference.interval(SIGNIFICANCE));
         format!("{} ({interval})", change_text(metric, difference.change()))
     }
 
@@ -146,7 +144,7 @@ impl BisectResult<'_> {
 
 /// Whether a good part of the change is certainly not by this step.
 fn is_less(step: &Difference, gap: &Difference) -> bool {
-    let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(ERROR));
+    let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(SIGNIFICANCE));
     let are_apart = step_interval.high < gap_interval.low || gap_interval.high < step_interval.low;
     are_apart && step.change().abs() < 0.75 * gap.change().abs()
 }

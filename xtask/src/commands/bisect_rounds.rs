@@ -55,10 +55,12 @@ impl FollowedSeries {
             None if self.metric == Metric::P95Corrected => return run.p95_corrected_ms(self.expected_interval_ms?),
             None if self.metric == Metric::CpuPerRequest => return Some(run.cpu.as_ref()?.ms_per_request),
             None => &run.total,
-            Some(endpoint) => run.with_setup().find(|(name, _)| **name == **endpoint).map(|(_, stats)| stats)?,
+            Some(endpoint) => {
+                run.endpoints_and_setup().find(|(name, _)| **name == **endpoint).map(|(_, stats)| stats)?
+            }
         };
         let value = stats.value(self.metric);
-        (value > 0.0 || self.metric.scale() == Scale::Difference).then_some(value)
+        (value > 0.0 || self.metric.scale() == Scale::Absolute).then_some(value)
     }
 
     pub fn shown(&self) -> String {

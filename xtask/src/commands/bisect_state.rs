@@ -69,7 +69,7 @@ impl BisectState {
             project.say("the interrupted search was between other commits, so this one starts over");
             return state;
         }
-        let read = |run: &SavedRun| results::read(&project.paths.root.join(&run.folder).join("perf_results_stats.csv"));
+        let read = |run: &SavedRun| results::read(&project.paths.root.join(&run.folder).join(files::RESULTS));
         for [reference, commit] in file.rounds {
             // The folders of old commands are removed, and their rounds are made again.
             let (Ok(baseline), Ok(candidate)) = (read(&reference), read(&commit)) else { continue };

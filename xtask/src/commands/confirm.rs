@@ -66,8 +66,10 @@ pub fn confirm(project: &Project, stored: &Report, mut remeasure: Remeasure) -> 
                 .to_owned(),
         );
     }
-    let confirmation =
-        Confirmation::Measured(Stored { comparison: stored.comparison, baseline: stored.baseline.clone() });
+    let confirmation = Confirmation::Measured(Stored {
+        comparison: stored.comparison,
+        baseline_origin: stored.baseline_origin.clone(),
+    });
     report.confirmation = Some(&confirmation);
     deliver(project, &report)
 }

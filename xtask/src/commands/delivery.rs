@@ -16,7 +16,7 @@ use crate::config::flags::FileFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
-use crate::sys::session::{RunsMade, Session};
+use crate::sys::session::RunsMade;
 use crate::sys::{ci, files, git, printer, process};
 
 pub fn deliver(project: &Project, report: &Report) -> Result<Outcome> {
@@ -52,14 +52,13 @@ pub fn deliver(project: &Project, report: &Report) -> Result<Outcome> {
     for path in &flags.files.reports {
         files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
     }
-    let comparison = report.comparison;
-    Ok(if comparison.exit_code() == 2 { Outcome::Inconclusive } else { Outcome::Judged(comparison.verdict) })
+    Ok(Outcome::Judged { exit_code: report.comparison.exit_code() })
 }
 
 /// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
 /// no folder.
 fn write_latest(paths: &Paths, json: &str) -> Result<()> {
-    match Session::folder_of(&paths.perf_folder(), std::process::id()) {
+    match paths.session.get() {
         Some(folder) => files::write_atomically(&folder.join("report.json"), json),
         None => Ok(()),
     }
@@ -108,10 +107,10 @@ fn places(project: &Project) -> Places {
         Err(_) => path.display().to_string(),
     };
     // Results may be judged without a locustfile.
-    let named = project.settle().map(|settings| settings.locustfile).unwrap_or_default();
+    let files = project.settle().map(|settings| settings.locustfiles).unwrap_or_default();
     let mut locustfiles = Vec::new();
-    for part in named.split(',') {
-        let path = project.paths.root.join(part);
+    for file in files {
+        let path = project.paths.root.join(file);
         if let Ok(text) = files::read_to_string(&path) {
             locustfiles.push(Locustfile { path: from_top(&path), text });
         }

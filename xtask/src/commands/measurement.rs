@@ -1,4 +1,4 @@
-//! The runs of one side, the next step, and the facts of a report.
+//! The runs of one side, and the step that follows them.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -8,32 +8,35 @@ use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
-use judge::model::limits::{JUDGED, Rules};
+use judge::model::limits::Rules;
 use judge::model::mask;
-use judge::model::run::{EndpointName, Metric, Provenance, Run, Stats, Usage, by_name};
+use judge::model::run::{Metric, Provenance, Run, Usage, by_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
-use judge::stats::estimate::{Difference, estimate, mean, rounded};
+use judge::stats::estimate::{mean, rounded};
 use judge::verdict::causes::causes;
-use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
+use judge::verdict::compare::{Comparison, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, series_of, shown_side, with_unit};
+use report::view::words::listed;
 use report::{Background, CommandLine, FailedRequests};
 
+use crate::commands::baseline_checks::{
+    self, broken_bound, estimate_of, noise_of_baseline, requests_and_failures, wide_floor,
+};
 use crate::commands::delivery::run_url;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::Project;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, Failures, MeasuredRun, RunFile};
+use crate::run::results::{self, Failures, MeasuredRun};
 use crate::sys::machine::days_from_today;
 use crate::sys::{ci, git};
 
 pub struct Measurement {
     pub runs: Vec<Run>,
     /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
-    runs_with_setup: Vec<Run>,
+    mixed_runs: Vec<Run>,
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
@@ -60,53 +63,44 @@ impl Measurement {
         }
     }
 
-    /// With too few requests, the comparison may still show a regression ([`Measurement::check_answers`]).
+    /// With too few requests, the comparison may still show a regression ([`Measurement::check_requests`]).
     pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
         let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
         let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
             .map(|few| format!("{}: {}", project.shown(&measured[few.run].path), few.why));
-        let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
-        let mut usages = Vec::new();
-        let mut file_warnings = Vec::new();
         let is_ours = measured.iter().any(|measured| measured.file.is_some());
+        let users = project.flags.load.users.filter(|_| !project.flags.results.is_empty());
         ensure!(
-            !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
+            !is_ours || users.is_none(),
             "--users has no effect here, because the runs of the gate have counted their users: leave it out"
         );
         let failures_files: Vec<PathBuf> = measured.iter().flat_map(MeasuredRun::failures_files).collect();
-        let runs_with_setup = runs_with_setup(&measured);
+        let mixed_runs = mixed_runs(&measured);
+        let (mut runs, mut histories, mut provenances) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut file_warnings, mut warnings, mut users_left) = (Vec::new(), Vec::new(), Vec::new());
         for MeasuredRun { path, run, file, history, .. } in measured {
-            file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
-            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), &history));
+            for oddity in &run.oddities {
+                file_warnings.push(printable(&format!("{}: {oddity}", project.shown(&path))));
+            }
+            if let Some(file) = file {
+                provenances.push(file.provenance);
+                users_left.extend(file.users_left);
+                for warning in file.warnings {
+                    if !warnings.contains(&warning) {
+                        warnings.push(warning);
+                    }
+                }
+            } else {
+                let observed_load = history.as_ref().ok().and_then(History::observed_load);
+                provenances.push(Provenance { observed_load, ..project.provenance() });
+            }
             runs.push(run);
             histories.push(history);
-            if let Some(first) = &provenance {
-                let refusal = comparability(first, &file.provenance).refusal;
-                ensure!(refusal.is_empty(), "the results are runs of different loads: {refusal}");
-            }
-            mean_users.extend(file.provenance.mean_users);
-            usages.push(file.provenance.usage.clone());
-            users_left.extend(file.users_left);
-            provenance.get_or_insert(file.provenance);
-            for warning in file.warnings {
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
         }
-        if !is_ours {
-            mean_users.extend(project.flags.load.users.map(f64::from));
-        }
-        let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
-        provenance.precision = Run::coarsest(&runs);
-        provenance.mean_users = (!mean_users.is_empty()).then(|| rounded(mean(&mean_users)));
-        // A partial list could not be matched to the runs.
-        let is_known = usages.iter().all(|usage| *usage != Usage::default());
-        provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };
+        let provenance = Provenance { precision: Run::coarsest(&runs), ..joined(&provenances, users)? };
         let mut measurement = Measurement {
             runs,
-            runs_with_setup,
+            mixed_runs,
             histories,
             provenance,
             file_warnings,
@@ -133,7 +127,8 @@ impl Measurement {
         self.failures.get_or_init(|| results::failures(&self.failures_files, &self.runs))
     }
 
-    pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
+    /// Refuses runs with too few requests, unless just that shows a regression.
+    pub fn check_requests(&self, comparison: &Comparison) -> Result<()> {
         match &self.too_few_requests {
             Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
             _ => Ok(()),
@@ -142,7 +137,7 @@ impl Measurement {
 
     /// The runs as the baseline counts requests of `on_start`.
     pub fn runs_for(&self, baseline: &Baseline) -> &[Run] {
-        if self.runs_with_setup.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.runs_with_setup }
+        if self.mixed_runs.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.mixed_runs }
     }
 
     /// If their users or tasks did not do their work, the runs are at fault, so the error leads with that, and with why
@@ -181,7 +176,7 @@ impl Measurement {
 
     /// `None` if they are few.
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
-        let why = too_many_failures(&self.runs, rules)?;
+        let why = baseline_checks::too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
         for FailedRequests { endpoint, error, times, .. } in &self.failures().kinds {
             shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(endpoint), cut(error, 200))));
@@ -190,9 +185,9 @@ impl Measurement {
     }
 
     /// A sentence each.
-    pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
+    pub fn warnings_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.runs_with_setup.is_empty() && !baseline.has_setup_apart() {
+        if !self.mixed_runs.is_empty() && !baseline.has_setup_apart() {
             warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
         }
         if self.is_ours {
@@ -216,8 +211,7 @@ impl Measurement {
         let is_load_known = baseline.provenance.load.is_some()
             || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
         if let Some(before) = baseline.total(Metric::TotalRequests).filter(|_| !is_load_known) {
-            let requests: Vec<f64> = self.runs.iter().map(|run| run.total.value(Metric::TotalRequests)).collect();
-            let now = estimate(Metric::TotalRequests.scale(), &requests);
+            let now = estimate_of(Metric::TotalRequests, self.runs.iter().map(|run| &run.total));
             if !(0.5 * before..=1.5 * before).contains(&now) {
                 warnings
                     .push(format!("{now:.0} requests a run, and {before:.0} in the baseline: is it the same load?"));
@@ -278,48 +272,34 @@ impl Measurement {
     }
 }
 
+/// The provenance of the first run, with the users and the usage of all. `users` are a fact about results of others.
+fn joined(provenances: &[Provenance], users: Option<u32>) -> Result<Provenance> {
+    let first = &provenances[0];
+    for other in &provenances[1..] {
+        let refusal = comparability(first, other).refusal;
+        ensure!(refusal.is_empty(), "the results are runs of different loads: {refusal}");
+    }
+    let mean_users = provenances.iter().filter_map(|of| of.mean_users).chain(users.map(f64::from));
+    let mean_users: Vec<f64> = mean_users.collect();
+    let usages: Vec<Usage> = provenances.iter().map(|of| of.usage.clone()).collect();
+    // A partial list could not be matched to the runs.
+    let is_known = usages.iter().all(|usage| *usage != Usage::default());
+    Ok(Provenance {
+        mean_users: (!mean_users.is_empty()).then(|| rounded(mean(&mean_users))),
+        usage: if is_known { Usage::joined(usages) } else { Usage::default() },
+        ..first.clone()
+    })
+}
+
 /// Empty if there are no requests of `on_start`.
-fn runs_with_setup(measured: &[MeasuredRun]) -> Vec<Run> {
+fn mixed_runs(measured: &[MeasuredRun]) -> Vec<Run> {
     if measured.iter().all(|measured| measured.run.setup.is_empty()) {
         return Vec::new();
     }
-    let mixed = |measured: &MeasuredRun| match &measured.with_setup {
-        Some(with_setup) => with_setup.clone(),
-        None => Run { setup: Vec::new(), ..measured.run.clone() },
+    let mixed = |measured: &MeasuredRun| {
+        measured.mixed.clone().unwrap_or_else(|| Run { setup: Vec::new(), ..measured.run.clone() })
     };
     measured.iter().map(mixed).collect()
-}
-
-/// The share of all requests from which on their failures make a baseline useless.
-const MOST_FAILURES: f64 = 0.2;
-
-/// An endpoint that fails altogether has so many failures at least: fewer are an accident.
-const LEAST_FAILURES: u64 = 3;
-
-/// The statistics of all requests together (`None`), then of each endpoint and of each request of `on_start`.
-fn all_series(runs: &[Run]) -> Vec<(EndpointName<'_>, Vec<&Stats>)> {
-    let mut series = vec![(None, runs.iter().map(|run| &run.total).collect())];
-    series.extend(by_name(runs.iter().flat_map(Run::with_setup)).into_iter().map(|(name, stats)| (Some(name), stats)));
-    series
-}
-
-fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
-    [stats.iter().map(|stats| stats.requests).sum(), stats.iter().map(|stats| stats.failures).sum()]
-}
-
-/// Warns of failures that no comparison shows, because the runs that it compares with failed as well.
-pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String> {
-    let all = reference.total(Metric::ErrorRate).filter(|percent| *percent >= 100.0 * MOST_FAILURES);
-    if let Some(percent) = all {
-        return Some(format!("{percent:.0}% of all requests failed {place}, so the same error rate is no regression"));
-    }
-    let always_fails = |name: &&str| {
-        let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
-        requests >= LEAST_FAILURES as f64
-            && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate >= 100.0)
-    };
-    let name = reference.names().find(always_fails)?;
-    Some(format!("all requests of {} failed {place}, so their failures are no regression", endpoint_shown(name)))
 }
 
 /// What speaks against results of others as runs of one load of one service.
@@ -338,72 +318,6 @@ fn unlike_runs(runs: &[Run]) -> Vec<String> {
     }
     warnings
 }
-
-fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
-    let series = all_series(runs);
-    let [requests, failures] = requests_and_failures(&series[0].1);
-    if failures as f64 >= MOST_FAILURES * requests as f64 {
-        let percent = 100.0 * failures as f64 / requests as f64;
-        return Some(format!("{failures} of {requests} requests failed ({percent:.0}%)"));
-    }
-    for (endpoint, stats) in &series {
-        let [requests, failures] = requests_and_failures(stats);
-        if let Some(name) = endpoint.filter(|_| failures == requests && failures >= LEAST_FAILURES) {
-            return Some(format!("all {requests} requests of {} failed", endpoint_shown(name)));
-        }
-    }
-    series.into_iter().find_map(|(endpoint, stats)| {
-        let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
-        let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
-        let rate = estimate(Metric::ErrorRate.scale(), &rates);
-        let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
-        (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
-    })
-}
-
-/// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.
-fn noise_of_baseline(runs: &[Run]) -> Option<String> {
-    let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
-    let (last, others) = p95_ms.split_last()?;
-    let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
-    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
-    Some(noise_advice(detectable))
-}
-
-/// Warns if a floor in ms allows a fast service more than twice the percentage of its limit.
-fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
-    Metric::OF_ENDPOINTS.into_iter().filter(|metric| metric.is_percentile()).find_map(|metric| {
-        let limit = rules.limit(None, metric)?;
-        let (percent, floor_ms) = (limit.worsening?, limit.floor?);
-        let values_ms: Vec<f64> = runs.iter().map(|run| run.total.value(metric)).collect();
-        let average_ms = estimate(metric.scale(), &values_ms);
-        let allowed = 100.0 * floor_ms / average_ms;
-        (allowed > 2.0 * percent && average_ms > 0.0).then(|| {
-            format!(
-                "{metric} is {average_ms:.1} ms, so the floor of {floor_ms} ms in [limits] lets it rise by {allowed:.0}%: lower the floor if such a change matters"
-            )
-        })
-    })
-}
-
-/// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
-fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
-    let series = all_series(runs);
-    // `too_many_failures` has checked the bound of the error rate.
-    let of_endpoints = |metric: &Metric| Metric::OF_ENDPOINTS.contains(metric) && *metric != Metric::ErrorRate;
-    let metrics = || JUDGED.into_iter().filter(of_endpoints);
-    let mut all = series.iter().flat_map(|(name, stats)| metrics().map(move |metric| (*name, metric, stats)));
-    all.find_map(|(name, metric, stats)| {
-        let bound = rules.limit(name, metric)?.bound?;
-        let values: Vec<f64> = stats.iter().map(|stats| stats.value(metric)).collect();
-        let value = estimate(metric.scale(), &values);
-        let (series, [value_shown, bound_shown]) = (series_of(name, metric), [value, bound].map(|value| with_unit(metric, value)));
-        (metric.worsening(value - bound) > 0.0).then(|| {
-            format!("{series} is {value_shown}, beyond the bound of {bound_shown} in [limits], so comparisons with this baseline will keep reporting it")
-        })
-    })
-}
-
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     let files = || measured.iter().filter_map(|measured| measured.file.as_ref());
@@ -453,32 +367,16 @@ pub fn next_step(comparison: &Comparison) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// A line each.
-pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
-    let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
-    let runs = count(measurement.runs.len(), "run");
-    let mut details = vec![format!(
-        "candidate: {}{}, {runs}",
-        if host.is_empty() { "commit " } else { "" },
-        shown_side(&measurement.provenance)
-    )];
-    details.extend(load.as_ref().map(|load| format!("load: {load}")));
-    details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
-    if !locust.is_empty() {
-        details.push(format!("Locust {locust}, Python {}", if python.is_empty() { "unknown" } else { python }));
+/// Where the results of a measurement are, and what it took, a line each. Without one there is nothing to add.
+pub fn other_details(project: &Project) -> Vec<String> {
+    if project.paths.session.get().is_none() {
+        return Vec::new();
     }
-    if !gate.is_empty() {
-        details.push(format!("locust-gate {gate}"));
-    }
-    if project.session.get().is_some() {
-        details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
-        details.push(format!(
-            "took {:.1} s ({:.2} s of it in the gate itself)",
-            project.clock.total().as_secs_f64(),
-            project.clock.own().as_secs_f64()
-        ));
-    }
-    details.iter().map(|detail| printable(detail)).collect()
+    let (total, own) = (project.clock.total().as_secs_f64(), project.clock.own().as_secs_f64());
+    vec![
+        format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))),
+        format!("took {total:.1} s ({own:.2} s of it in the gate itself)"),
+    ]
 }
 
 /// The command that judges these results once more.
@@ -488,7 +386,6 @@ pub fn judge_again(project: &Project) -> String {
 }
 
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
-    let mut command = CommandLine::default();
     let load = &flags.load;
     let shown = |path: &PathBuf| path.display().to_string();
     let named = [
@@ -503,10 +400,9 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
         ("--processes", load.processes.map(|processes| processes.to_string())),
         ("--expect-workers", load.expect_workers.map(|workers| workers.to_string())),
     ];
-    for (flag, value) in named {
-        command.words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+    CommandLine {
+        flags: named.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect(),
+        results: flags.results.iter().map(shown).collect(),
+        locust_args: mask::args(&flags.locust_args),
     }
-    command.results = flags.results.iter().map(|path| path.display().to_string()).collect();
-    command.locust_args = mask::args(&flags.locust_args);
-    command
 }

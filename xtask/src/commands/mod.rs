@@ -1,6 +1,7 @@
 //! One module per command, and what they share.
 
 mod against;
+mod baseline_checks;
 mod baseline_versions;
 pub mod bisect;
 mod bisect_range;

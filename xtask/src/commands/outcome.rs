@@ -4,16 +4,16 @@ use std::fmt;
 
 use anyhow::{Error, Result};
 use judge::model::text::error_line;
-use judge::verdict::compare::Verdict;
 use report::Unjudged;
 
 use crate::sys::process::{Failure, Interrupted};
 
 #[expect(clippy::large_enum_variant, reason = "a command has one outcome")]
 pub enum Outcome {
-    Judged(Verdict),
-    /// The report is printed, and `[runs] inconclusive` makes its INCONCLUSIVE no verdict.
-    Inconclusive,
+    /// The report is printed.
+    Judged {
+        exit_code: u8,
+    },
     /// Nothing was to be judged. The text is for stdout.
     Done(String),
     /// A search ended without its commit. The text is for stdout.
@@ -68,11 +68,10 @@ impl Outcome {
     /// 0 is a pass, 1 a regression, 2 no verdict.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Outcome::Judged(Verdict::Fail) => 1,
-            Outcome::Judged(Verdict::Pass | Verdict::Inconclusive)
-            | Outcome::Done(_)
-            | Outcome::Unjudged { unjudged: Unjudged::BaselineSaved(_), .. } => 0,
-            Outcome::Inconclusive | Outcome::NotFound(_) | Outcome::Unjudged { .. } | Outcome::ReportMissing(_) => 2,
+            Outcome::Judged { exit_code } => *exit_code,
+            Outcome::Done(_) => 0,
+            Outcome::Unjudged { unjudged, .. } => unjudged.exit_code(),
+            Outcome::NotFound(_) | Outcome::ReportMissing(_) => 2,
             Outcome::Interrupted(Interrupted { signal }) => 128 + signal,
         }
     }

@@ -13,17 +13,18 @@ use judge::model::mask;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
-use judge::verdict::names::names_warning;
+use judge::verdict::names::{check_endpoint_limits, names_warning};
 use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, against_url, judge_rounds};
+use crate::commands::baseline_checks::failures_of_reference;
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::{deliver, deliver_unjudged};
 use crate::commands::drift::{DriftCheck, age_warning};
 use crate::commands::measurement::{
-    Measurement, Next, command_again, details, failures_of_reference, judge_again, next_step, rules_for,
+    Measurement, Next, command_again, judge_again, next_step, other_details, rules_for,
 };
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
@@ -91,7 +92,7 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         return reference.deliver(&rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
-    reference.check_load(&settings)?;
+    reference.refuse_other_load(&settings)?;
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(Side::Only))?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
@@ -103,7 +104,6 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         }
         let measurement = Measurement::of_candidate(measured.clone(), project)?;
         let comparison = reference.compare(&measurement, rules)?;
-        measurement.check_answers(&comparison)?;
         let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
@@ -117,16 +117,10 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
 fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
-    // It holds the lock until the baseline is saved.
-    let (measured, _runner) = if project.flags.results.is_empty() {
-        let (measured, runner) = measure_baseline(project, project.baseline_runs)?;
-        (measured, Some(runner))
-    } else {
-        (read_results(project)?, None)
-    };
+    let (measured, _runner) = runs_for_baseline(project, project.baseline_runs)?;
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(former, &measurement.runs, &judge_again(project))?;
+    check_endpoint_limits(&rules, former, &measurement.runs, &judge_again(project))?;
     check_failures(project, &rules, &measurement)?;
     let reported = match &reference {
         Some(reference) => report_update(reference, &rules, &measurement)?,
@@ -166,7 +160,11 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
+/// The RESULTS, or so many new runs with their runner, which holds the lock until the baseline is saved.
+fn runs_for_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Option<Runner<'a>>)> {
+    if !project.flags.results.is_empty() {
+        return Ok((read_results(project)?, None));
+    }
     let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only))?;
     runner.loads = LoadCounter::new(runs);
     let mut measured = Vec::new();
@@ -181,7 +179,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<Measur
         check_failures(project, &project.rules, &measurement)?;
         project.say(&format!("run {}/{runs} is done", measured.len()));
     }
-    Ok((measured, runner))
+    Ok((measured, Some(runner)))
 }
 
 /// Refuses runs of ours that failed too often to be a reference, unless that is wanted. Results of others may be one.
@@ -226,14 +224,10 @@ fn save_first(project: &Project) -> Result<Outcome> {
     if let Some(next) = project.baseline_in_git() {
         project.say(&format!("warning: {next}"));
     }
-    let measured = if project.flags.results.is_empty() {
-        measure_baseline(project, project.rules.min_runs)?.0
-    } else {
-        read_results(project)?
-    };
+    let (measured, _runner) = runs_for_baseline(project, project.rules.min_runs)?;
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(None, &measurement.runs, &judge_again(project))?;
+    check_endpoint_limits(&rules, None, &measurement.runs, &judge_again(project))?;
     let baseline = measurement.baseline()?;
     check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {
@@ -246,7 +240,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
 }
 
 fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
-    let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
+    let mut warnings = measurement.file_warnings.clone();
     warnings.extend(measurement.too_many_failures(rules));
     warnings.extend(measurement.failures_of_setup());
     // A branch can be compared with another one if the service is started here.
@@ -300,10 +294,10 @@ impl<'a> Reference<'a> {
         Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
-    fn check_load(&self, settings: &Settings) -> Result<()> {
+    fn refuse_other_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),
-            locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
+            locustfile_path: settings.locustfile_path.clone(),
             ..self.project.provenance()
         };
         let refusal = comparability(&self.baseline.provenance, &expected).refusal;
@@ -315,14 +309,15 @@ impl<'a> Reference<'a> {
         let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
-        self.drift.judge(comparison, measurement)
+        let comparison = self.drift.judge(comparison, measurement)?;
+        measurement.check_requests(&comparison)?;
+        Ok(comparison)
     }
 
     fn deliver(&self, rules: &Rules, measurement: &Measurement, remeasure: Remeasure) -> Result<Outcome> {
         let Reference { project, baseline, .. } = self;
-        rules.check_all_met(Some(*baseline), &measurement.runs, &judge_again(project))?;
+        check_endpoint_limits(rules, Some(*baseline), &measurement.runs, &judge_again(project))?;
         let comparison = self.compare(measurement, rules)?;
-        measurement.check_answers(&comparison)?;
         let background = measurement.background(project, &comparison, baseline);
         let report = self.report(measurement, &comparison, &background);
         // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
@@ -346,7 +341,7 @@ impl<'a> Reference<'a> {
         warnings.extend(work(baseline, runs).warnings);
         warnings.extend(names_warning(baseline, runs));
         warnings.extend(failures_of_reference(baseline, "in the baseline"));
-        warnings.extend(measurement.limits_of_comparison(baseline, comparison));
+        warnings.extend(measurement.warnings_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.notes(measurement));
         Report {
@@ -356,10 +351,10 @@ impl<'a> Reference<'a> {
             histories,
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
-            baseline: printable(&baseline_origin(project, baseline, background, comparison)),
-            file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
+            baseline_origin: printable(&baseline_origin(project, baseline, background, comparison)),
+            file_warnings: measurement.file_warnings.clone(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, measurement),
+            other_details: other_details(project),
             background,
             confirmation: None,
         }

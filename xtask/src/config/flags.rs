@@ -522,39 +522,21 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
 
 /// The options of Locust that the gate sets itself, and what to do instead. Locust silently takes the last of a
 /// repeated option.
-const OWNED: [(&str, &str); 32] = [
-    ("-f", "use --locustfile"),
-    ("--locustfile", "use --locustfile"),
-    ("-u", "use --users"),
-    ("--users", "use --users"),
-    ("-r", "use --spawn-rate"),
-    ("--spawn-rate", "use --spawn-rate"),
-    ("-t", "use --run-time"),
-    ("--run-time", "use --run-time"),
-    ("-H", "use --host"),
-    ("--host", "use --host"),
-    ("--processes", "use --processes"),
-    ("--expect-workers", "use --expect-workers"),
-    ("--expect-workers-max-wait", "use [load] workers_timeout in perf.toml"),
-    ("-s", "use [load] stop_timeout in perf.toml"),
-    ("--stop-timeout", "use [load] stop_timeout in perf.toml"),
-    ("-L", "remove it"),
-    ("--loglevel", "remove it"),
-    ("--logfile", "remove it"),
-    ("--skip-log-setup", "remove it"),
-    ("--csv", "remove it"),
-    ("--json", "remove it"),
-    ("--json-file", "remove it"),
-    ("--headless", "remove it"),
-    ("--headful", "remove it"),
-    ("--config", "remove it"),
-    ("--autoquit", "remove it"),
-    ("--master", "remove it"),
-    ("--worker", "remove it"),
-    ("--master-host", "remove it"),
-    ("--master-port", "remove it"),
-    ("--master-bind-host", "use LOCUST_MASTER_BIND_HOST"),
-    ("--master-bind-port", "use LOCUST_MASTER_BIND_PORT"),
+const OWNED: [(&[&str], &str); 14] = [
+    (&["-f", "--locustfile"], "use --locustfile"),
+    (&["-u", "--users"], "use --users"),
+    (&["-r", "--spawn-rate"], "use --spawn-rate"),
+    (&["-t", "--run-time"], "use --run-time"),
+    (&["-H", "--host"], "use --host"),
+    (&["--processes"], "use --processes"),
+    (&["--expect-workers"], "use --expect-workers"),
+    (&["--expect-workers-max-wait"], "use [load] workers_timeout in perf.toml"),
+    (&["-s", "--stop-timeout"], "use [load] stop_timeout in perf.toml"),
+    (&["-L", "--loglevel", "--logfile", "--skip-log-setup", "--csv", "--json", "--json-file"], "remove it"),
+    (&["--headless", "--headful", "--config", "--autoquit"], "remove it"),
+    (&["--master", "--worker", "--master-host", "--master-port"], "remove it"),
+    (&["--master-bind-host"], "use LOCUST_MASTER_BIND_HOST"),
+    (&["--master-bind-port"], "use LOCUST_MASTER_BIND_PORT"),
 ];
 
 /// `place` completes the error.
@@ -569,7 +551,8 @@ pub(crate) fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> R
                 !arg.starts_with("--") && arg.starts_with(option)
             }
         };
-        if let Some((option, next)) = OWNED.iter().find(|(option, _)| is(option)) {
+        let owned = OWNED.iter().find_map(|(options, next)| Some((options.iter().find(|option| is(option))?, next)));
+        if let Some((option, next)) = owned {
             bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; {next}");
         }
     }

@@ -102,10 +102,16 @@ impl LocustConf {
         }
     }
 
+    fn find(&self, key: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.find(key).map(|setting| setting.value.as_str())
+    }
+
     pub(crate) fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
-        let Some(Setting { source, value, .. }) = self.settings.iter().find(|setting| setting.key == key) else {
-            return Ok(None);
-        };
+        let Some(Setting { source, value, .. }) = self.find(key) else { return Ok(None) };
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
     }
 
@@ -125,14 +131,14 @@ impl LocustConf {
 
     /// The tags that choose the users' tasks, as arguments, unless `given` replaces them. As arguments they are a part of the
     /// load that is stored and compared.
-    pub(crate) fn tags(&self, given: &[String]) -> Result<Vec<String>> {
+    pub(crate) fn tags(&self, given: &[String]) -> Vec<String> {
         let mut args = Vec::new();
         for (key, long, short) in [("tags", "--tags", "-T"), ("exclude-tags", "--exclude-tags", "-E")] {
             let is_it = |arg: &String| {
                 let name = arg.split('=').next().unwrap_or_default();
                 arg.starts_with(short) || name.len() > 2 && long.starts_with(name)
             };
-            let value = self.get(key, |text| Ok(text.trim().to_owned()))?.unwrap_or_default();
+            let value = self.text(key).unwrap_or_default().trim();
             if value.is_empty() || given.iter().any(is_it) {
                 continue;
             }
@@ -140,10 +146,10 @@ impl LocustConf {
             // Locust takes any text that is not a list for one tag.
             match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
                 Some(list) => args.extend(list.split(',').map(|tag| tag.trim().trim_matches(['"', '\'']).to_owned())),
-                None => args.push(value),
+                None => args.push(value.to_owned()),
             }
         }
-        Ok(args)
+        args
     }
 
     /// Refuses a file that makes another run. A variable is removed from Locust's environment instead ([`STRIPPED`]).

@@ -1,5 +1,6 @@
 //! Where the files of a command are.
 
+use std::cell::OnceCell;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +13,13 @@ use crate::sys::git;
 /// The baseline that no configuration names.
 pub const BASELINE: &str = "perf_baseline.json";
 
-/// The paths that follow from the flags alone.
+/// The paths that follow from the flags alone, and the folder of the runs once there is one.
 pub struct Paths {
     /// The folder where the user is. Paths on the command line are relative to it.
     pub current_dir: PathBuf,
     pub root: PathBuf,
     pub config: PathBuf,
+    pub session: OnceCell<PathBuf>,
 }
 
 impl Paths {
@@ -25,7 +27,7 @@ impl Paths {
         let current_dir = env::current_dir().unwrap_or_default();
         let root = git::root(&current_dir).to_owned();
         let config = flags.config.as_ref().map_or(root.join("perf.toml"), |path| current_dir.join(path));
-        Paths { current_dir, root, config }
+        Paths { current_dir, root, config, session: OnceCell::new() }
     }
 
     /// The baseline by the flag, from the user's folder, or by `perf.toml`, from the root.

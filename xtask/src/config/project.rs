@@ -13,7 +13,7 @@ use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::foreign;
-use judge::parse::foreign::refuse_as_baseline;
+use judge::parse::other_files::refuse_as_baseline;
 use report::formats::{github, terminal};
 use xshell::Shell;
 
@@ -21,7 +21,7 @@ use crate::config::flags::{Against, PerfFlags};
 use crate::config::locust_conf::LocustConf;
 use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
-use crate::config::settings::{self, RunRange, Settings, settle};
+use crate::config::settings::{RunRange, Settings, settle};
 use crate::sys::clock::Clock;
 use crate::sys::git::{self, Head, UNKNOWN_COMMIT};
 use crate::sys::machine::timestamp;
@@ -46,7 +46,6 @@ pub(crate) struct Project<'a> {
     pub baseline_runs: usize,
     pub head: Head,
     baseline_digest: OnceCell<String>,
-    pub session: OnceCell<PathBuf>,
 }
 
 impl<'a> Project<'a> {
@@ -77,7 +76,6 @@ impl<'a> Project<'a> {
             min_requests: config.load.min_requests,
             inconclusive: config.runs.inconclusive,
         };
-        let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
         Ok(Project {
             clock,
             flags,
@@ -88,8 +86,7 @@ impl<'a> Project<'a> {
             rules,
             baseline_runs,
             head,
-            baseline_digest,
-            session,
+            baseline_digest: OnceCell::new(),
         })
     }
 
@@ -116,7 +113,7 @@ impl<'a> Project<'a> {
     }
 
     pub fn record_runs(&self, made: RunsMade) -> Result<()> {
-        self.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
+        self.paths.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
     }
 
     pub fn check_baseline_unchanged(&self) -> Result<()> {
@@ -158,9 +155,7 @@ impl<'a> Project<'a> {
         inputs.extend(self.config.locust.requirements.iter().map(|requirement| self.paths.root.join(requirement)));
         // A configuration that cannot be read is an error once the load is settled.
         let locust = LocustConf::read(&self.paths.root).unwrap_or_default();
-        if let Ok(locustfile) = settings::locustfile(&self.flags.load, &self.config.load, &locust) {
-            inputs.extend(self.paths_of(&locustfile));
-        }
+        inputs.extend(self.named_locustfiles(&locust));
         inputs
     }
 
@@ -172,55 +167,59 @@ impl<'a> Project<'a> {
             "perf.toml: [service] `command` still contains the placeholder: set it to the command that starts your service"
         );
         let locust = LocustConf::read(&self.paths.root)?;
-        let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
-        settings.locustfile_path = self.path_to_record(&settings.locustfile);
-        settings.locustfile = self.find_locustfiles(&settings.locustfile)?;
-        self.refuse_starter(&settings.locustfile)?;
-        Ok(settings)
+        let settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
+        let named = self.named_locustfiles(&locust);
+        let locustfiles = self.find_locustfiles(&named)?;
+        self.refuse_starter(&locustfiles)?;
+        Ok(Settings { locustfiles, locustfile_path: self.path_to_record(&named).unwrap_or_default(), ..settings })
     }
 
     /// Refuses a locustfile that nobody has edited since it was made, because it loads a page that the service may not have.
-    fn refuse_starter(&self, locustfiles: &str) -> Result<()> {
-        for part in locustfiles.split(',') {
+    fn refuse_starter(&self, locustfiles: &[String]) -> Result<()> {
+        for file in locustfiles {
             let is_starter =
-                files::read(&self.paths.root.join(part)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
-            ensure!(!is_starter, "{part} is still the example: replace it with what the users of your service do");
+                files::read(&self.paths.root.join(file)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
+            ensure!(!is_starter, "{file} is still the example: replace it with what the users of your service do");
         }
         Ok(())
     }
 
-    /// A flag names them from the user's folder, a file from the root.
-    fn paths_of(&self, locustfiles: &str) -> Vec<PathBuf> {
-        let is_flag = self.flags.load.locustfile.is_some();
-        let base = if is_flag { &self.paths.current_dir } else { &self.paths.root };
-        locustfiles.split(',').map(|part| base.join(part.trim())).collect()
+    /// The files and folders as they are named, separated by commas: by a flag from the user's folder, by a file from the root.
+    fn named_locustfiles(&self, locust: &LocustConf) -> Vec<PathBuf> {
+        let Paths { current_dir, root, .. } = self.paths;
+        let (base, named) = match (&self.flags.load.locustfile, &self.config.load.locustfile) {
+            (Some(by_flag), _) => (current_dir, by_flag.to_string_lossy().into_owned()),
+            (None, Some(by_config)) => (root, by_config.clone()),
+            (None, None) => (root, locust.text("locustfile").unwrap_or("locustfile.py").to_owned()),
+        };
+        named.split(',').map(|part| base.join(part.trim())).collect()
     }
 
     /// The locustfiles as a baseline names them, from the root: a folder stands for its files. `None` if one lies
     /// elsewhere.
-    fn path_to_record(&self, locustfiles: &str) -> Option<String> {
+    fn path_to_record(&self, named: &[PathBuf]) -> Option<String> {
         let root = fs::canonicalize(&self.paths.root).ok()?;
         let mut from_root = Vec::new();
-        for path in self.paths_of(locustfiles) {
+        for path in named {
             from_root.push(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
         }
         Some(from_root.join(","))
     }
 
     /// The result is relative to the root, where Locust runs.
-    fn find_locustfiles(&self, locustfiles: &str) -> Result<String> {
+    fn find_locustfiles(&self, named: &[PathBuf]) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        for path in self.paths_of(locustfiles) {
-            ensure!(path.exists(), "locustfile {} not found: create it, or pass --locustfile FILE", self.shown(&path));
+        for path in named {
+            ensure!(path.exists(), "locustfile {} not found: create it, or pass --locustfile FILE", self.shown(path));
             if path.is_dir() {
-                let files = locustfiles_below(&path)?;
-                ensure!(!files.is_empty(), "no locustfile in the folder {}", self.shown(&path));
+                let files = locustfiles_below(path)?;
+                ensure!(!files.is_empty(), "no locustfile in the folder {}", self.shown(path));
                 found.extend(files.iter().map(|file| self.shown(file)));
             } else {
-                found.push(self.shown(&path));
+                found.push(self.shown(path));
             }
         }
-        Ok(found.join(","))
+        Ok(found)
     }
 
     pub fn service(&self, settings: &Settings) -> Option<&ServiceConfig> {

@@ -10,7 +10,7 @@ use judge::model::run::Load;
 
 use crate::config::flags::{self, LoadFlags, PerfFlags};
 use crate::config::locust_conf::LocustConf;
-use crate::config::perf_toml::{Config, LoadConfig, RunsConfig};
+use crate::config::perf_toml::{Config, RunsConfig};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
@@ -46,10 +46,10 @@ impl RunRange {
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
-    /// Relative to the root, separated by commas, once they are found.
-    pub(crate) locustfile: String,
-    /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
-    pub(crate) locustfile_path: Option<String>,
+    /// Relative to the root; empty until they are found.
+    pub(crate) locustfiles: Vec<String>,
+    /// The locustfiles as a baseline names them; empty until they are found, and if one lies outside the root.
+    pub(crate) locustfile_path: String,
     /// The running service to load. If the service is started here: what Locust gets as its host instead of the origin of
     /// the ready URL, or empty.
     pub(crate) host: String,
@@ -72,7 +72,6 @@ const DEFAULT_BIND_PORT: u16 = 5557;
 pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust: &LocustConf) -> Result<Settings> {
     locust.refuse_other_modes()?;
     let own = &config.load;
-    let text = |text: &str| Ok(text.to_owned());
     let parse_own_run_time = |text: &String| {
         flags::parse_run_time_s(text).map_err(|error| anyhow!("[load] `run_time` is `{text}`: {error}"))
     };
@@ -82,14 +81,13 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     let spawn_rate = locust.get_unless(spawn_rate, "spawn-rate", flags::parse_spawn_rate, DEFAULT_SPAWN_RATE)?;
     let run_time_s = flags.run_time_s.or(own_run_time_s);
     let run_time_s = locust.get_unless(run_time_s, "run-time", flags::parse_run_time_s, DEFAULT_RUN_TIME_S)?;
-    let locustfile = locustfile(flags, own, locust)?;
     let stop_timeout = locust.get_unless(own.stop_timeout, "stop-timeout", locust_duration, DEFAULT_STOP_TIMEOUT)?;
     let warmup_s = own.warmup.as_secs_f64();
     check_load(users, spawn_rate, run_time_s, warmup_s)?;
     // A host on the command line names a service that runs already, unless it has the placeholder for our port.
     let starts_service = config.service.is_some() && flags.host.as_ref().is_none_or(|host| host.contains("{port}"));
     let host = match flags.host.clone().or_else(|| own.host.clone()) {
-        None if !starts_service => locust.get("host", text)?,
+        None if !starts_service => locust.text("host").map(str::to_owned),
         host => host,
     };
     let host = host.unwrap_or_default();
@@ -97,9 +95,10 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service || !host.is_empty(),
         "no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
-    let is_shared_by_flag = flags.processes.is_some() || flags.expect_workers.is_some();
-    let shared_by_flag = (flags.processes, flags.expect_workers);
-    let (processes, workers) = if is_shared_by_flag { shared_by_flag } else { (own.processes, own.expect_workers) };
+    let (processes, workers) = match (flags.processes, flags.expect_workers) {
+        (None, None) => (own.processes, own.expect_workers),
+        by_flag => by_flag,
+    };
     ensure!(processes != Some(0), "[load] `processes` is 0: give 1 or more");
     ensure!(workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
     ensure!(
@@ -109,25 +108,28 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     check_args(&own.args, locust_args)?;
     let given = [own.args.as_slice(), locust_args].concat();
     let classes_at = locust_args.iter().position(|arg| arg == "--").unwrap_or(locust_args.len());
-    let (flags, classes) = locust_args.split_at(classes_at);
-    let (args, locust_args) = (own.args.clone(), [flags, &locust.tags(&given)?, classes].concat());
-    let has_shape = false;
+    let (options, classes) = locust_args.split_at(classes_at);
+    let load = Load {
+        users,
+        spawn_rate,
+        run_time_s,
+        warmup_s,
+        processes,
+        workers,
+        has_shape: false,
+        args: own.args.clone(),
+        locust_args: [options, &locust.tags(&given), classes].concat(),
+    };
     Ok(Settings {
-        load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, has_shape, args, locust_args },
-        locustfile,
-        locustfile_path: None,
+        load,
+        locustfiles: Vec::new(),
+        locustfile_path: String::new(),
         host,
         starts_service,
-        bind_host: locust.get_unless(None, "master-bind-host", text, DEFAULT_BIND_HOST.to_owned())?,
-        bind_port: locust.get_unless(None, "master-bind-port", whole_number, DEFAULT_BIND_PORT)?,
+        bind_host: locust.text("master-bind-host").unwrap_or(DEFAULT_BIND_HOST).to_owned(),
+        bind_port: locust.get("master-bind-port", whole_number)?.unwrap_or(DEFAULT_BIND_PORT),
         stop_timeout,
     })
-}
-
-pub(crate) fn locustfile(flags: &LoadFlags, own: &LoadConfig, locust: &LocustConf) -> Result<String> {
-    let by_flag = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
-    let given = by_flag.or_else(|| own.locustfile.clone());
-    locust.get_unless(given, "locustfile", |text| Ok(text.to_owned()), "locustfile.py".to_owned())
 }
 
 /// The arguments of `perf.toml` and those behind `--` are stored apart, with their secrets masked, so an option of the

@@ -12,7 +12,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::config::perf_toml::LocustConfig;
 use crate::run::locust::{Locust, LocustVersion, Program, own_command};
 use crate::run::locust_log::last_line;
-use crate::run::workers::Setup;
+use crate::run::workers::WorkerSetup;
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
 use crate::sys::log::tail;
@@ -46,7 +46,8 @@ pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &d
         let cause = last_line(&tail(&log), |_| false);
         failed(error, &log, |what| format!("[locust] command `{command}` does not print its version: {what}{cause}"))
     })?;
-    Locust::new(Program::Own(command.clone()), &line, String::new(), Setup { install: None, command: command.clone() })
+    let worker_setup = WorkerSetup { install: None, command: command.clone() };
+    Locust::new(Program::Own(command.clone()), &line, String::new(), worker_setup)
 }
 
 /// The Locust in the Python environment of this program, unless the configuration names another one.
@@ -86,7 +87,8 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let (pinned, extra) = (pinned.trim(), &extra);
     let locust = |python, printed: &str| {
         let (line, packages) = printed.split_once('\n').unwrap_or((printed, ""));
-        Locust::new(Program::Managed(python), line, packages.trim().to_owned(), Setup::managed(&name, pinned, extra))
+        let worker_setup = WorkerSetup::managed(&name, pinned, extra);
+        Locust::new(Program::Managed(python), line, packages.trim().to_owned(), worker_setup)
     };
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");

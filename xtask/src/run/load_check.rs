@@ -58,8 +58,8 @@ impl LoadRecord {
         self.own_requests.is_some()
     }
 
-    /// A load shape sets its own time and users. Returns warnings, a sentence each.
-    pub fn check(&self, load: &Load, has_shape: bool) -> Result<Vec<String>> {
+    /// A load shape sets its own time and users. Returns a warning, if there is one.
+    pub fn check(&self, load: &Load, has_shape: bool) -> Result<Option<String>> {
         if self.is_counted() {
             if !has_shape {
                 self.check_time(load)?;
@@ -126,25 +126,21 @@ impl LoadRecord {
         Ok(())
     }
 
-    fn check_lateness(&self) -> Result<Vec<String>> {
-        let Some(LongestLateness { max_ms, blocked_share }) = self.lateness else { return Ok(Vec::new()) };
+    fn check_lateness(&self) -> Result<Option<String>> {
+        let Some(LongestLateness { max_ms, blocked_share }) = self.lateness else { return Ok(None) };
         let percent = 100.0 * blocked_share;
         let remedy = "the locustfile blocks its event loop (a C call, a busy loop), or the machine is too busy";
         ensure!(
             blocked_share <= BLOCKED_REFUSES,
             "the load generator stalled for {percent:.0}% of the load, so the times are not the service's latency: {remedy}"
         );
-        if max_ms >= LONG_DELAY_MS {
-            return Ok(vec![format!(
-                "the load generator stalled for {:.1} s at a time, which inflates the latencies: {remedy}",
-                max_ms / 1000.0
-            )]);
-        }
-        if blocked_share >= BLOCKED_WARNS {
-            return Ok(vec![format!(
-                "the load generator stalled for {percent:.0}% of the load, which inflates the latencies: {remedy}"
-            )]);
-        }
-        Ok(Vec::new())
+        let length = if max_ms >= LONG_DELAY_MS {
+            format!("{:.1} s at a time", max_ms / 1000.0)
+        } else if blocked_share >= BLOCKED_WARNS {
+            format!("{percent:.0}% of the load")
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(format!("the load generator stalled for {length}, which inflates the latencies: {remedy}")))
     }
 }

@@ -18,7 +18,7 @@ use crate::config::perf_toml::LoadConfig;
 use crate::config::settings::{DEFAULT_BIND_HOST, Settings};
 use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile};
 use crate::run::locust_log::{self, explanation};
-use crate::run::workers::{Setup, WorkerList};
+use crate::run::workers::{WorkerList, WorkerSetup};
 use crate::sys::files::{self, Follower};
 use crate::sys::log;
 use crate::sys::process::{self, Failure, Group};
@@ -28,9 +28,6 @@ const LISTENER: &str = include_str!("../../locust/perf_listener.py");
 pub const LISTENER_NAME: &str = "perf_listener.py";
 
 pub const FINAL_CSV_VARIABLE: &str = "PERF_FINAL_STATS_CSV";
-
-/// The listener writes it when the load is over.
-const FINAL_CSV: &str = "perf_results_stats.csv";
 
 /// The time for Locust to write its results after SIGINT.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
@@ -70,7 +67,7 @@ pub struct Locust {
     pub python: Option<String>,
     /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
     pub packages: String,
-    pub setup: Setup,
+    pub worker_setup: WorkerSetup,
 }
 
 pub(crate) enum Stage {
@@ -79,9 +76,7 @@ pub(crate) enum Stage {
     Loading(Duration),
 }
 
-#[derive(Default)]
-pub struct Progress {
-    pub elapsed: Duration,
+pub struct RequestCounts {
     pub requests: u64,
     pub failures: u64,
 }
@@ -125,22 +120,22 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, packages: String, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: String, worker_setup: WorkerSetup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
-        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
+        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, worker_setup })
     }
 
-    pub fn check(&self, load: &Load, locustfile: &str) -> Result<()> {
+    pub fn check(&self, load: &Load, locustfiles: &[String]) -> Result<()> {
         ensure!(
             self.parsed >= PROCESSES || load.processes.is_none(),
             "several processes need Locust 2.19 or later, and this is {}: leave `processes` out, or name a later [locust] version",
             self.version
         );
         ensure!(
-            self.parsed >= SEVERAL_LOCUSTFILES || !locustfile.contains(','),
+            self.parsed >= SEVERAL_LOCUSTFILES || locustfiles.len() == 1,
             "several locustfiles need Locust 2.11 or later, and this is {}: name one that imports the others, or a later [locust] version",
             self.version
         );
@@ -166,8 +161,8 @@ impl Locust {
 
     fn args(&self, job: &Job) -> Vec<OsString> {
         let listener = job.folder.join(LISTENER_NAME);
-        let locustfiles = match job.settings.locustfile.as_str() {
-            file if !self.loads_listener() => file.to_owned(),
+        let locustfiles = match job.settings.locustfiles.join(",") {
+            file if !self.loads_listener() => file,
             // The first locustfile names Locust's HTML report.
             files if self.parsed >= SHAPE_IN_ANY_LOCUSTFILE => format!("{files},{}", listener.display()),
             files => format!("{},{files}", listener.display()),
@@ -231,7 +226,7 @@ impl Locust {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
-            .env(FINAL_CSV_VARIABLE, job.path(FINAL_CSV))
+            .env(FINAL_CSV_VARIABLE, job.path(files::RESULTS))
             .env("PERF_WARMUP_S", job.settings.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
@@ -246,7 +241,7 @@ impl Locust {
         let took = took?;
         let phrases = group.matches();
         let mut warnings = warnings(job, &phrases);
-        let listener = check_load(job, took, &phrases)?;
+        let listener = read_listener(job, took, &phrases)?;
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
             warnings.extend(left_out(job, listener)?);
@@ -290,7 +285,7 @@ impl Locust {
         ensure!(is_expected, missing("its final"));
         let last_csv = job.path("locust_stats.csv");
         ensure!(last_csv.is_file(), missing("any"));
-        files::write_atomically(&job.path(FINAL_CSV), &files::read_to_string(&last_csv)?)
+        files::write_atomically(&job.path(files::RESULTS), &files::read_to_string(&last_csv)?)
     }
 
     /// Returns the load's time, once Locust and all of its workers have ended well.
@@ -389,7 +384,8 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     });
     if exceptions > 0 {
         warnings.push(format!(
-            "the locustfile itself raised {exceptions} exceptions, which do not count as failed requests: see {}",
+            "the locustfile itself raised {exceptions} exception{}, not counted as failed requests: see {}",
+            if exceptions == 1 { "" } else { "s" },
             job.log().display()
         ));
     }
@@ -440,14 +436,15 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
 
 fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     // A file that cannot be read is an error of its own.
-    let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
+    let statistics =
+        files::read(&job.path(files::RESULTS)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
     let requests: HashMap<_, _> = statistics.endpoints.iter().map(|(name, stats)| (&**name, stats.requests)).collect();
     let warnings = listener.check_left_out(|endpoint| requests.get(endpoint).copied().unwrap_or(0));
     warnings.map_err(|error| job.failure(error.to_string()).into())
 }
 
-/// Without the listener there is no file.
-fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
+/// Refuses a load that was cut short. Without the listener there is no file.
+fn read_listener(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
         let run_time_s = job.settings.load.run_time_s;
@@ -456,7 +453,7 @@ fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<List
         ))
     };
     // The listener writes its own file first, and the statistics last.
-    let has_final = job.path(FINAL_CSV).is_file();
+    let has_final = job.path(files::RESULTS).is_file();
     let listener = if has_final { ListenerFile::read(&job.path(LISTENER_FILE))? } else { None };
     let Some(listener) = listener else {
         let has_ended = took.as_secs() >= job.settings.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
@@ -473,12 +470,11 @@ fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<List
 }
 
 /// Reads the counts that Locust rewrites every second or so.
-pub fn progress(job: &Job, elapsed: Duration) -> Progress {
+pub fn request_counts(job: &Job) -> RequestCounts {
     let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
     let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
-    let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
-    Progress { elapsed, requests, failures }
+    RequestCounts { requests: counts.next().unwrap_or(0), failures: counts.next().unwrap_or(0) }
 }
 
 /// `None` unless the next lines of the log report that all users are started.

@@ -13,7 +13,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::config::project::Project;
 use crate::run::http;
-use crate::run::locust::{self, Job, Locust, Progress, Stage};
+use crate::run::locust::{self, Job, Locust, RequestCounts, Stage};
 use crate::run::workers::{self, Master, WorkerList};
 use crate::sys::files::Follower;
 use crate::sys::{ci, printer};
@@ -67,12 +67,12 @@ impl LoadNumber {
 
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
-    for file in job.settings.locustfile.split(',') {
+    for file in &job.settings.locustfiles {
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);
     let master = Master { address: workers::address(job.bind_host, job.host), port: job.bind_port };
-    for line in locust.setup.commands(workers, &locust.version, &master, &folders) {
+    for line in locust.worker_setup.commands(workers, &locust.version, &master, &folders) {
         project.say(&line);
     }
     if http::is_loopback(job.host) {
@@ -131,7 +131,7 @@ impl LoadView<'_> {
                 if let Some(users) = locust::users_started(&mut self.log) {
                     line.users = format!("{users} users");
                 }
-                line.show(&locust::progress(self.job, elapsed));
+                line.show(elapsed, &locust::request_counts(self.job));
             }
             Output::Log => {
                 // Zeros stand for what was left out of a long log.
@@ -177,9 +177,9 @@ impl ProgressLine {
         }
     }
 
-    fn show(&mut self, progress: &Progress) {
-        self.shown_at = Some(progress.elapsed);
-        let mut text = self.text(progress, self.is_terminal);
+    fn show(&mut self, elapsed: Duration, counts: &RequestCounts) {
+        self.shown_at = Some(elapsed);
+        let mut text = self.text(elapsed, counts);
         // A line that wraps could not be cleared.
         let columns = tcgetwinsize(stderr()).map_or(80, |size| usize::from(size.ws_col));
         if self.is_terminal && columns > 0 {
@@ -192,11 +192,11 @@ impl ProgressLine {
         self.shown = text;
     }
 
-    fn text(&self, progress: &Progress, with_bar: bool) -> String {
+    fn text(&self, elapsed: Duration, counts: &RequestCounts) -> String {
         let LoadNumber { noun, number, most, each_took } = self.load;
-        let remaining = self.run_time.saturating_sub(progress.elapsed);
-        let bar = if with_bar {
-            let share = (progress.elapsed.as_secs_f64() / self.run_time.as_secs_f64()).min(1.0);
+        let remaining = self.run_time.saturating_sub(elapsed);
+        let bar = if self.is_terminal {
+            let share = (elapsed.as_secs_f64() / self.run_time.as_secs_f64()).min(1.0);
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -213,7 +213,7 @@ impl ProgressLine {
             let of_all = each_took.max(self.run_time).saturating_mul(more);
             let _ = write!(left, " (all: max {})", shown(remaining.saturating_add(of_all)));
         }
-        let (users, Progress { requests, failures, .. }) = (&self.users, progress);
+        let (users, RequestCounts { requests, failures }) = (&self.users, counts);
         format!("{noun} {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failed")
     }
 }
@@ -237,11 +237,11 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(load: LoadNumber, elapsed_s: u64, users: &str, with_bar: bool, expected: &str) {
-        let progress = Progress { elapsed: Duration::from_secs(elapsed_s), requests: 1204, failures: 3 };
+    fn check(load: LoadNumber, elapsed_s: u64, users: &str, is_terminal: bool, expected: &str) {
         let mut line = ProgressLine::new(20, 10, load);
-        users.clone_into(&mut line.users);
-        assert_eq!(line.text(&progress, with_bar), expected);
+        (line.users, line.is_terminal) = (users.to_owned(), is_terminal);
+        let counts = RequestCounts { requests: 1204, failures: 3 };
+        assert_eq!(line.text(Duration::from_secs(elapsed_s), &counts), expected);
     }
 
     #[test]
@@ -256,9 +256,9 @@ mod tests {
         check(third, 5, users, false, &format!("run 3/8: 15 s left (all: max 3 min), {counts}"));
         check(third, 25, users, false, &format!("run 3/8: finishing (all: max 117 s), {counts}"));
         let mut long = ProgressLine::new(7000, 1000, LoadNumber { number: 10, most: 14, ..first });
-        long.users = "1000 users".to_owned();
-        let progress = Progress { elapsed: Duration::ZERO, requests: 1_234_567, failures: 123_456 };
-        assert!(long.text(&progress, true).len() <= 100, "{}", long.text(&progress, true));
+        (long.users, long.is_terminal) = ("1000 users".to_owned(), true);
+        let text = long.text(Duration::ZERO, &RequestCounts { requests: 1_234_567, failures: 123_456 });
+        assert!(text.len() <= 100, "{text}");
         check(last, 5, users, true, &format!("run 8/8 [==        ] 15 s left, {counts}"));
         check(last, 25, users, true, &format!("run 8/8 [==========] finishing, {counts}"));
     }
@@ -266,9 +266,12 @@ mod tests {
     #[test]
     fn two_loads_of_a_round_are_not_called_runs() {
         let mut loads = LoadCounter::new(1);
-        let text = |load| ProgressLine::new(20, 10, load).text(&Progress::default(), false);
-        assert!(text(loads.begin()).starts_with("run 1/1: "));
+        let text = |load| {
+            let counts = RequestCounts { requests: 0, failures: 0 };
+            ProgressLine::new(20, 10, load).text(Duration::ZERO, &counts)
+        };
+        assert!(text(loads.begin()).starts_with("run 1/1"));
         loads.allow_rounds(7);
-        assert!(text(loads.begin()).starts_with("load 2/15: "), "the lines of the verdict count up to round 7/7");
+        assert!(text(loads.begin()).starts_with("load 2/15"), "the lines of the verdict count up to round 7/7");
     }
 }

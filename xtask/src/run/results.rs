@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
 use judge::model::run::{CpuTime, Metric, Provenance, Run, Stats, setup_name};
 use judge::parse::locust_history::{self, History};
-use judge::parse::{foreign, locust_csv, locust_json, strict_json};
+use judge::parse::{locust_csv, locust_json, other_files, strict_json};
 use judge::stats::estimate::is_close;
 use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct RunFile {
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
     pub max_runs: Option<usize>,
-    /// The same of rounds if their runs vary much; 0 if it is no more.
+    /// The number of rounds that it would have made at most if their runs vary much; 0 if that is no more.
     #[serde(default)]
     pub max_noisy_rounds: usize,
     /// The users that left before the load was stopped.
@@ -57,20 +57,6 @@ impl RunFile {
         }
         let users_left = listener.map_or_else(Vec::new, |listener| listener.users_left);
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), max_noisy_rounds, users_left }
-    }
-
-    /// `history` shows the load of others.
-    pub fn of_others(provenance: Provenance, history: &Result<History, String>) -> RunFile {
-        let observed_load = history.as_ref().ok().and_then(History::observed_load);
-        let provenance = Provenance { observed_load, ..provenance };
-        RunFile {
-            provenance,
-            exact: false,
-            warnings: Vec::new(),
-            max_runs: None,
-            max_noisy_rounds: 0,
-            users_left: Vec::new(),
-        }
     }
 
     fn cpu(&self) -> Option<CpuTime> {
@@ -116,7 +102,7 @@ pub struct MeasuredRun {
     pub path: PathBuf,
     pub run: Run,
     /// The run with the requests of `on_start` that began in the measured window among the others, if there were any.
-    pub with_setup: Option<Run>,
+    pub mixed: Option<Run>,
     /// `None` for a result that the gate did not measure.
     pub file: Option<RunFile>,
     /// The run over time for the charts, or why it is missing.
@@ -214,7 +200,7 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Failures {
         });
     }
     let mut requests_of: BTreeMap<&str, u64> = times_of.keys().map(|(endpoint, _)| (&**endpoint, 0)).collect();
-    for (endpoint, stats) in runs.iter().flat_map(|run| run.endpoints.iter().chain(&run.setup)) {
+    for (endpoint, stats) in runs.iter().flat_map(Run::endpoints_and_setup) {
         if let Some(requests) = requests_of.get_mut(&**endpoint) {
             *requests += stats.requests;
         }
@@ -257,33 +243,33 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
     }
     run.cpu = file.as_ref().and_then(RunFile::cpu);
     let history = history(path, file.is_some());
-    let mut with_setup = None;
+    let mut mixed = None;
     if file.is_some() && !is_json {
         if let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))? {
             listener.complete(&mut run);
         }
-        with_setup = read_setup(folder, &mut run)?;
+        mixed = read_setup(folder, &mut run)?;
     }
-    Ok(MeasuredRun { path: path.to_owned(), run, with_setup, file, history })
+    Ok(MeasuredRun { path: path.to_owned(), run, mixed, file, history })
 }
 
 /// Stores the requests of `on_start`. Returns the run as it was counted before version 1.4 of the baseline.
 fn read_setup(folder: &Path, run: &mut Run) -> Result<Option<Run>> {
-    let [setup, with_setup] = ["perf_setup.json", "perf_with_setup.json"].map(|name| folder.join(name));
+    let [setup, mixed] = ["perf_setup.json", "perf_with_setup.json"].map(|name| folder.join(name));
     if !setup.is_file() {
         return Ok(None);
     }
     let parsed = |path: &Path| parse_json(&files::read(path)?).with_context(|| path.display().to_string());
     let setup = parsed(&setup)?.endpoints.into_iter();
     run.setup = setup.map(|(name, stats)| (setup_name(&name), stats)).collect();
-    if !with_setup.is_file() {
+    if !mixed.is_file() {
         return Ok(None);
     }
     Ok(Some(Run {
         users_by_class: run.users_by_class.clone(),
         tasks: run.tasks.clone(),
         lateness: run.lateness,
-        ..parsed(&with_setup)?
+        ..parsed(&mixed)?
     }))
 }
 
@@ -323,7 +309,7 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {
-    foreign::refuse(bytes)?;
+    other_files::refuse(bytes)?;
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 

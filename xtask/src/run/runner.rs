@@ -22,7 +22,7 @@ use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
 use crate::run::progress::{self, LoadCounter, LoadNumber, LoadView};
 use crate::run::results::{self, MeasuredRun, RunFile};
-use crate::run::service::{self, Build, StartedService, Target};
+use crate::run::service::{self, Build, StartedService};
 use crate::run::usage::{self, Sampler};
 use crate::run::workers;
 use crate::sys::executable::Executable;
@@ -54,6 +54,15 @@ pub struct Runner<'a> {
     _turn: File,
 }
 
+/// The service under load, and what is measured of it beside Locust.
+struct Target {
+    /// `None` if it was not started for this run. Dropping it ends it.
+    started: Option<StartedService>,
+    host: String,
+    sampler: Sampler,
+    counters: Counters,
+}
+
 impl<'a> Runner<'a> {
     /// Builds `first` while it installs Locust. From here on signals are caught, because children are started.
     pub fn prepare(project: &'a Project<'a>, settings: Settings, first: Option<Side>) -> Result<Runner<'a>> {
@@ -67,7 +76,7 @@ impl<'a> Runner<'a> {
         let turn = take_turn(project, &perf_folder)?;
         project.check_baseline_unchanged()?;
         let session = Session::create(&perf_folder, &command_line())?;
-        let _ = project.session.set(session.folder.clone());
+        let _ = project.paths.session.set(session.folder.clone());
         if !settings.starts_service {
             service::check_answers("--host", &settings.host)?;
             if let Against::Url(url) = &project.flags.against {
@@ -80,7 +89,7 @@ impl<'a> Runner<'a> {
         let log = session.folder.join("build.log");
         let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
-        locust.check(&settings.load, &settings.locustfile)?;
+        locust.check(&settings.load, &settings.locustfiles)?;
         clock.waiting(|| build.map_or(Ok(()), Build::finish))?;
         let provenance = Provenance {
             load: Some(settings.load.masked()),
@@ -88,8 +97,8 @@ impl<'a> Runner<'a> {
             locust: locust.version.clone(),
             python: locust.python.clone().unwrap_or_default(),
             packages: locust.packages.clone(),
-            locustfile: locustfile_digest(&project.paths.root, &settings.locustfile).unwrap_or_default(),
-            locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
+            locustfile: locustfile_digest(&project.paths.root, &settings.locustfiles).unwrap_or_default(),
+            locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
         };
         Ok(Runner {
@@ -151,25 +160,11 @@ impl<'a> Runner<'a> {
         if self.built.as_deref() != side.commit() {
             self.build(side, &format!("{name}/build.log"))?;
         }
-        let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
-        let log = folder.join("service.log");
-        let root = &project.paths.root;
-        let host = if let Side::Deployment(host) = side { host } else { &self.settings.host };
-        let mut counters = Counters::NotAsked;
-        let mut target = match service {
-            None => Target { started: None, host: host.to_owned() },
-            Some(service) => {
-                let start = || StartedService::start(shell, service, root, &log);
-                let started = project.clock.waiting(start).map_err(|error| side.explain(error))?;
-                let check = || Counters::check(shell, service, started.port, root, side.commit().is_some());
-                counters = project.clock.waiting(check)?;
-                Target { host: started.host(host), started: Some(started) }
-            }
-        };
+        let mut target = self.start(side, &folder)?;
         let same_executable = self.same_executable(side, &target);
-        let mut sampler = Sampler::default();
-        let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
-        for sentence in project.clock.waiting(|| target.started.map_or_else(Vec::new, StartedService::stop)) {
+        let mut finished = self.load(side, &mut target, load_number, &folder)?;
+        let Target { started, sampler, counters, .. } = target;
+        for sentence in project.clock.waiting(|| started.map_or_else(Vec::new, StartedService::stop)) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
@@ -192,19 +187,26 @@ impl<'a> Runner<'a> {
         }
         finished.warnings.extend(same_executable);
         RunFile::new(provenance, finished, self.max_runs, self.max_noisy_rounds).write(&folder)?;
-        results::read(&folder.join("perf_results_stats.csv"))
+        results::read(&folder.join(files::RESULTS))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
 
-    fn load(
-        &mut self,
-        side: Side,
-        target: &mut Target,
-        sampler: &mut Sampler,
-        counters: &mut Counters,
-        number: LoadNumber,
-        folder: &Path,
-    ) -> Result<Finished> {
+    fn start(&self, side: Side, folder: &Path) -> Result<Target> {
+        let host = if let Side::Deployment(host) = side { host } else { &self.settings.host };
+        let sampler = Sampler::default();
+        let Some(service) = service_of(self.project, &self.settings, side) else {
+            return Ok(Target { started: None, host: host.to_owned(), sampler, counters: Counters::NotAsked });
+        };
+        let (clock, root) = (&self.project.clock, &self.project.paths.root);
+        let shell = shell(self.project, side);
+        let start = || StartedService::start(shell, service, root, &folder.join("service.log"));
+        let started = clock.waiting(start).map_err(|error| side.explain(error))?;
+        let check = || Counters::check(shell, service, started.port, root, side.commit().is_some());
+        let counters = clock.waiting(check)?;
+        Ok(Target { host: started.host(host), started: Some(started), sampler, counters })
+    }
+
+    fn load(&mut self, side: Side, target: &mut Target, number: LoadNumber, folder: &Path) -> Result<Finished> {
         let Runner { project, settings, locust, has_printed_worker_commands, .. } = self;
         let clock = &project.clock;
         let (load, host) = (&settings.load, target.host.clone());
@@ -236,12 +238,8 @@ impl<'a> Runner<'a> {
         let finished = clock.waiting(|| {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
-                if let Some(service) = &target.started {
-                    sampler.tick(&service.group);
-                }
                 check_is_there(project, folder)?;
-                counters.tick(folder)?;
-                target.check_alive()
+                target.tick(folder)
             })
         });
         drop(view);
@@ -253,8 +251,7 @@ impl<'a> Runner<'a> {
         // A service that died explains whatever Locust reports.
         target.check_alive()?;
         if finished.is_ok() {
-            clock.waiting(|| counters.end())?;
-            clock.waiting(|| target.check_answers())?;
+            clock.waiting(|| target.end())?;
         }
         finished
     }
@@ -272,6 +269,28 @@ impl<'a> Runner<'a> {
                 executable.path.display()
             )
         })
+    }
+}
+
+impl Target {
+    fn tick(&mut self, folder: &Path) -> Result<()> {
+        if let Some(service) = &self.started {
+            self.sampler.tick(&service.group);
+        }
+        self.counters.tick(folder)?;
+        self.check_alive()
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        self.started.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.counters.end()?;
+        match &mut self.started {
+            Some(service) => service.check_answers(),
+            None => service::check_answers("the service at", &self.host),
+        }
     }
 }
 
@@ -336,10 +355,10 @@ fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -
     Build::start(shell(project, side), service, &project.paths.root, log)
 }
 
-fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
+fn locustfile_digest(root: &Path, locustfiles: &[String]) -> Option<String> {
     let mut bytes = Vec::new();
-    for part in locustfile.split(',') {
-        bytes.extend(files::read(&root.join(part)).ok()?);
+    for file in locustfiles {
+        bytes.extend(files::read(&root.join(file)).ok()?);
     }
     Some(git::blob_hash(&bytes))
 }

@@ -19,12 +19,6 @@ use crate::sys::{machine, proc};
 /// The time for a service to answer once after the load.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub struct Target {
-    /// `None` if it was not started for this run. Dropping it ends it.
-    pub started: Option<StartedService>,
-    pub host: String,
-}
-
 pub struct StartedService {
     pub group: Group,
     /// The free port that `{port}` stands for.
@@ -64,20 +58,6 @@ impl Build {
 
     pub fn finish(self) -> Result<()> {
         self.group.finish(self.timeout)
-    }
-}
-
-impl Target {
-    pub fn check_alive(&mut self) -> Result<()> {
-        self.started.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
-    }
-
-    /// A service that hangs is alive, and the few requests that it did answer would pass for the whole run.
-    pub fn check_answers(&mut self) -> Result<()> {
-        match &mut self.started {
-            Some(service) => service.check_answers(),
-            None => check_answers("the service at", &self.host),
-        }
     }
 }
 
@@ -268,7 +248,7 @@ impl StartedService {
         }
     }
 
-    fn check_alive(&mut self, when: &str) -> Result<()> {
+    pub fn check_alive(&mut self, when: &str) -> Result<()> {
         let Some(status) = self.group.status()? else { return Ok(()) };
         let next = match self.group.surviving_child() {
             Some(survivor) => format!(
@@ -283,7 +263,8 @@ impl StartedService {
         bail!(Failure::ended(line, self.group.log(), status))
     }
 
-    fn check_answers(&mut self) -> Result<()> {
+    /// A service that hangs is alive, and the few requests that it did answer would pass for the whole run.
+    pub fn check_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + ANSWERS_AGAIN_TIMEOUT;
         while let Err(error) = self.probe() {
             self.check_alive("after the load")?;

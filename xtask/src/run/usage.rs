@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use judge::model::run::Usage;
-use judge::stats::estimate::rounded;
+use judge::stats::estimate::{mean, rounded};
 
 use crate::run::counters::CounterValues;
 use crate::run::listener::{ListenerFile, Window};
@@ -90,13 +90,13 @@ impl Sampler {
 
     /// The mean of the last quarter of the window less the mean of the first.
     fn growth_pages(&self, window: &Window) -> f64 {
-        let mean = |from: f64, to: f64| {
+        let mean_from = |from: f64, to: f64| {
             let place = |sample: &&Sample| (from..=to).contains(&((sample.time_s - window.opened_s) / window.length_s));
             let pages: Vec<f64> =
                 self.samples.iter().filter(place).map(|sample| sample.own.service_pages as f64).collect();
-            (!pages.is_empty()).then(|| pages.iter().sum::<f64>() / pages.len() as f64)
+            (!pages.is_empty()).then(|| mean(&pages))
         };
-        let growth = mean(0.0, 0.25).zip(mean(0.75, 1.0)).map_or(0.0, |(first, last)| last - first);
+        let growth = mean_from(0.0, 0.25).zip(mean_from(0.75, 1.0)).map_or(0.0, |(first, last)| last - first);
         growth.max(0.0)
     }
 }

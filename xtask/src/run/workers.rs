@@ -122,19 +122,19 @@ impl WorkerList {
     }
 }
 
-pub struct Setup {
+pub struct WorkerSetup {
     /// Makes the environment that `command` needs; `None` if Locust is the user's own.
     pub install: Option<String>,
     pub command: String,
 }
 
-impl Setup {
+impl WorkerSetup {
     /// The environment has the same name as here, which depends on its packages.
-    pub(crate) fn managed(environment: &str, pinned: &str, extra: &[String]) -> Setup {
+    pub(crate) fn managed(environment: &str, pinned: &str, extra: &[String]) -> WorkerSetup {
         let folder = format!("~/.cache/{environment}");
         let packages: Vec<String> = [pinned].into_iter().chain(extra.iter().map(String::as_str)).map(quoted).collect();
         let install = format!("python3 -m venv {folder} && {folder}/bin/pip install {}", packages.join(" "));
-        Setup { install: Some(install), command: format!("{folder}/bin/locust") }
+        WorkerSetup { install: Some(install), command: format!("{folder}/bin/locust") }
     }
 
     /// The commands, a line each. `folders` of the checkout hold files that the locustfile imports.

@@ -227,9 +227,12 @@ pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
 }
 
+/// The statistics of a run, which our listener writes when the load is over.
+pub const RESULTS: &str = "perf_results_stats.csv";
+
 /// The file itself, or the files of the runs in a folder.
 pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
-    const NAME: &str = "perf_results_stats.csv";
+    const NAME: &str = RESULTS;
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use judge::model::run::is_hash;
 use xshell::{Shell, cmd};
 
 use crate::sys::{files, process};
@@ -102,11 +103,6 @@ pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
     let range = format!("{from}..{to}");
     read(shell, &["merge-base", "--is-ancestor", from, to]).ok()??;
     read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
-}
-
-/// Whether a text of a file is the hash of a commit, and so no option of git. Git's short hashes have 7 digits or more.
-pub fn is_hash(text: &str) -> bool {
-    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The full hash of a commit. The error has the command that fetches it.

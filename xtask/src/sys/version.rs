@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use judge::model::run::is_hash;
 use xshell::Shell;
 
 use crate::sys::git;
@@ -28,7 +29,7 @@ pub fn text() -> String {
 fn commit_of_checkout(source: &str) -> Option<String> {
     let (_, checkout) = source.split_once("/git/checkouts/")?;
     let commit = checkout.split('/').nth(1)?;
-    git::is_hash(commit).then(|| commit.to_owned())
+    is_hash(commit).then(|| commit.to_owned())
 }
 
 fn own_head() -> Option<String> {

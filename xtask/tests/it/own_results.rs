@@ -310,13 +310,15 @@ fn error_page_with_status_200_is_a_warning_of_every_report() {
              GET,/list,450,0,100,{bytes},15,100,{p95},400\n,Aggregated,450,0,100,{bytes},15,100,{p95},400\n"
         )
     };
-    for (name, p95, bytes) in [("a", 300, 2000), ("b", 301, 2000), ("c", 302, 2001), ("now", 300, 30)] {
+    let sizes = [("a", 300, 2000), ("b", 301, 2000), ("c", 302, 2001), ("now", 300, 30), ("quick", 200, 30)];
+    for (name, p95, bytes) in sizes {
         scratch.write(&format!("{name}.csv"), &file(p95, bytes));
     }
     assert_eq!(scratch.perf("a.csv b.csv c.csv").code, 0);
     let output = scratch.perf("now.csv --report r.md --report r.html --report r.json --report r.xml");
     let text = "GET /list answers 30 bytes instead of 2,000, status 200: an error page?";
-    assert_last(&output, 0, &format!("no blocking limit is exceeded; 1 warning: {text}"));
+    let begins = "PASS: 1 warning: GET /list answers 30 bytes instead of 2,000 (an error page?); p95 ";
+    assert_last(&output, 0, begins);
     assert!(output.stdout.contains(&format!("WARN {text}")), "{}", output.stdout);
     for report in ["r.html", "r.json", "r.xml"] {
         assert!(scratch.read(report).contains(text), "{report}");
@@ -324,6 +326,10 @@ fn error_page_with_status_200_is_a_warning_of_every_report() {
     assert!(scratch.read("r.md").contains("GET /list answers 30 bytes"), "{}", scratch.read("r.md"));
     assert_last(&scratch.perf("now.csv --strict"), 1, &format!("FAIL: {text}"));
     assert!(!scratch.perf("b.csv").stdout.contains("bytes"));
+    // An error page is quick, which is no gain.
+    let quick = scratch.perf("quick.csv");
+    assert_last(&quick, 0, begins);
+    assert_eq!(steps(&quick), ["accept it: cargo xtask perf quick.csv --update-baseline --note \"why it changed\""]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use judge::model::run::Precision;
-use locust_gate::run::workers::{Master, Setup};
+use locust_gate::run::workers::{Master, WorkerSetup};
 use serde_json::Value;
 
 use crate::real::link_locust;
@@ -110,7 +110,7 @@ fn a_load_that_no_worker_could_join_is_refused_before_it_starts() {
 
 #[test]
 fn a_worker_finds_locust_before_the_repositorys_own_folder_of_that_name() {
-    let setup = Setup { install: None, command: "locust".to_owned() };
+    let setup = WorkerSetup { install: None, command: "locust".to_owned() };
     let master = Master { address: "127.0.0.1".to_owned(), port: 5557 };
     let lines = setup.commands(1, "2.47.0", &master, &["locust", "load tests"]);
     let command = lines.last().unwrap();

@@ -15,7 +15,7 @@ use crate::model::day::Day;
 use crate::model::run::{EndpointName, Metric, Provenance, Run};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
-use crate::stats::{ERROR, Noise};
+use crate::stats::{Noise, SIGNIFICANCE};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
@@ -37,7 +37,7 @@ pub struct Movement {
 impl Movement {
     /// `None` if one of them lacks the series, or a ratio has a 0.
     pub fn between(before: &Baseline, after: &Baseline, endpoint: EndpointName, metric: Metric) -> Option<Movement> {
-        Movement::by_error(before, after, endpoint, metric, ERROR)
+        Movement::by_error(before, after, endpoint, metric, SIGNIFICANCE)
     }
 
     fn by_error(
@@ -110,7 +110,7 @@ pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
     }
     let endpoints = before.names().map(Some);
     let metrics = [Metric::P50, Metric::P95, Metric::P99, Metric::RequestsPerSec, Metric::ErrorRate];
-    let error = ERROR / ((before.names().count() + 1) * metrics.len()) as f64;
+    let error = SIGNIFICANCE / ((before.names().count() + 1) * metrics.len()) as f64;
     [None].into_iter().chain(endpoints).all(|endpoint| {
         metrics.into_iter().all(|metric| {
             let movement = Movement::by_error(before, after, endpoint, metric, error);

@@ -114,7 +114,7 @@ impl Baseline {
         provenance.precision = Run::coarsest(runs);
         let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let expected_interval_ms = expected_interval_ms(&total, &provenance);
-        let mut aggregated = series(&total);
+        let mut aggregated = values_by_metric(&total);
         let of_some_runs = [
             (Metric::P95Corrected.name(), p95_corrected(runs, expected_interval_ms)),
             (Metric::CpuPerRequest.name(), of_every(runs, |run| Some(run.cpu.as_ref()?.ms_per_request))),
@@ -425,7 +425,7 @@ fn runs_by_endpoint<'a>(
     endpoints: impl Iterator<Item = &'a (Box<str>, Stats)>,
 ) -> BTreeMap<String, RunsByMetric> {
     let with_requests = |stats: &[&Stats]| {
-        let mut series = series(stats);
+        let mut series = values_by_metric(stats);
         series.extend(pooled(stats));
         let sizes = of_every(stats, |stats| stats.content_bytes);
         if !sizes.is_empty() {
@@ -504,7 +504,7 @@ pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: Option<f64>) -> 
     of_every(runs, |run| run.p95_corrected_ms(expected_interval_ms?))
 }
 
-fn series(runs: &[&Stats]) -> RunsByMetric {
+fn values_by_metric(runs: &[&Stats]) -> RunsByMetric {
     Metric::OF_ENDPOINTS
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
@@ -517,7 +517,7 @@ pub fn distribution(runs: &[Run]) -> Vec<f64> {
         return Vec::new();
     }
     let at = |place: usize| -> Vec<f64> { runs.iter().map(|run| run.distribution[place]).collect() };
-    (0..PERCENTILES.len()).map(|place| rounded(estimate(Scale::Ratio, &at(place)))).collect()
+    (0..PERCENTILES.len()).map(|place| rounded(estimate(Scale::Relative, &at(place)))).collect()
 }
 
 /// Pretty JSON whose arrays stay on one line.

@@ -207,7 +207,7 @@ pub struct Rules {
     pub paired: bool,
     pub min_runs: usize,
     pub max_runs: usize,
-    /// The same for rounds whose runs vary by more than 10%, if these are more.
+    /// The most rounds if their runs vary by more than 10%, and these are more than `max_runs`.
     pub max_noisy_rounds: usize,
     /// Whether no further run can be made. Then an unsettled verdict is INCONCLUSIVE, however few runs there are.
     pub is_complete: bool,

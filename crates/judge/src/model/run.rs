@@ -77,7 +77,7 @@ impl Metric {
     }
 
     pub fn scale(self) -> Scale {
-        if matches!(self, Metric::ErrorRate | Metric::TotalRequests) { Scale::Difference } else { Scale::Ratio }
+        if matches!(self, Metric::ErrorRate | Metric::TotalRequests) { Scale::Absolute } else { Scale::Relative }
     }
 
     /// Percentiles are of response times, which Locust rounds.
@@ -97,7 +97,7 @@ impl Metric {
     pub(crate) fn unlikely(self, value: f64) -> Option<&'static str> {
         const DAY_MS: f64 = 86_400_000.0;
         match self {
-            _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => {
+            _ if self.scale() == Scale::Relative && value > 0.0 && value < 0.000_1 => {
                 Some("less than any clock can measure")
             }
             Metric::ErrorRate if value > 100.0 => Some("and no more than 100% can fail"),
@@ -337,7 +337,7 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
-    pub fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
+    pub fn endpoints_and_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
         self.endpoints.iter().chain(&self.setup)
     }
 
@@ -374,7 +374,7 @@ pub(crate) fn by_endpoint<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) 
     named
 }
 
-/// The same in the order of the names.
+/// The statistics of all runs by endpoint, in the order of the names.
 pub fn by_name<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) -> Vec<(&'a str, Vec<&'a Stats>)> {
     let mut named = by_endpoint(all);
     named.sort_by_key(|(name, _)| *name);
@@ -518,6 +518,11 @@ pub struct Provenance {
     pub host: String,
     #[serde(default, skip_serializing_if = "is_default")]
     pub usage: Usage,
+}
+
+/// Whether a text of a file is the hash of a commit, and so no option of git. Git's short hashes have 7 digits or more.
+pub fn is_hash(text: &str) -> bool {
+    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// One value for each run, over its measured window; a list is empty if they are unknown. They are not judged.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use csv::{ByteRecord, ReaderBuilder};
 
 use crate::model::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
-use crate::parse::foreign;
+use crate::parse::other_files;
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::Histogram;
 
@@ -144,12 +144,12 @@ fn read_rows(bytes: &[u8]) -> Result<Rows> {
 /// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
 /// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
 pub fn parse(bytes: &[u8]) -> Result<Run> {
-    foreign::refuse(bytes)?;
-    ensure!(!foreign::is_json(bytes), "it is JSON: give it a name that ends in .json");
+    other_files::refuse(bytes)?;
+    ensure!(!other_files::is_json(bytes), "it is JSON: give it a name that ends in .json");
     // A spreadsheet may have added a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
-    foreign::refuse_other_csv(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default())?;
+    other_files::refuse_other_csv(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default())?;
     let Rows { endpoints, idle, sums, aggregated, oddities, extremes_ms } = read_rows(bytes)?;
     let Some(CsvRow { counts, stats: total, .. }) = aggregated else {
         bail!(
@@ -288,7 +288,7 @@ fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
 fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     let value = field.parse().unwrap_or(f64::NAN);
-    if foreign::has_decimal_comma(field) {
+    if other_files::has_decimal_comma(field) {
         return Err(unfit(what, &record[column], "with a decimal comma: save it with a decimal point"));
     }
     flaw(value).map_or(Ok(value), |flaw| Err(unfit(what, &record[column], flaw)))

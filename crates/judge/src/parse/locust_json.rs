@@ -9,7 +9,7 @@ use crate::model::run::{
     MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw, of_every,
 };
 use crate::model::text::number;
-use crate::parse::{foreign, strict_json};
+use crate::parse::{other_files, strict_json};
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::{Bucket, Histogram};
 
@@ -42,7 +42,7 @@ struct StatsEntry {
 
 pub fn parse(text: &str) -> Result<Run> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    foreign::refuse_other_json(text)?;
+    other_files::refuse_other_json(text)?;
     let entries: Vec<StatsEntry> = serde_json::from_str(text).map_err(|error| {
         anyhow!("this is not a JSON result of Locust's --json-file: {}", strict_json::fault(&error))
     })?;

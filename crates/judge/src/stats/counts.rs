@@ -6,6 +6,7 @@
 
 use distrs::{Normal, StudentsT};
 
+use crate::stats::SIGNIFICANCE;
 use crate::stats::estimate::{Interval, POWER_Z, upper_tail};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,8 +171,8 @@ impl Rates {
 
     /// The smallest rise, in percentage points, that is detectable with 80% power, by the normal approximation at the
     /// rate of all requests and half a failure more, which is never 0.
-    pub fn detectable(&self, error: f64) -> f64 {
-        let z = -Normal::ppf(self.normal_error(error) / 2.0, 0.0, 1.0);
+    pub fn detectable(&self) -> f64 {
+        let z = -Normal::ppf(self.normal_error(SIGNIFICANCE) / 2.0, 0.0, 1.0);
         let all = Counts::sum(&[self.baseline, self.candidate]);
         100.0 * (z + POWER_Z) * self.standard_error((all.failures + 0.5) / (all.requests + 1.0))
     }

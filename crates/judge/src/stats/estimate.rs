@@ -2,31 +2,33 @@
 
 use distrs::StudentsT;
 
+use crate::stats::SIGNIFICANCE;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// By their ratio, on logarithms: latencies and throughput. A change is in percent.
-    Ratio,
+    Relative,
     /// By their difference: error rates and counts. A change is in the unit of the values.
-    Difference,
+    Absolute,
 }
 
 impl Scale {
     /// The values on the scale of differences; `None` if a ratio has a 0.
     fn to_differences(self, values: &[f64]) -> Option<Vec<f64>> {
         match self {
-            Scale::Difference => Some(values.to_vec()),
-            Scale::Ratio if values.iter().all(|value| *value > 0.0) => {
+            Scale::Absolute => Some(values.to_vec()),
+            Scale::Relative if values.iter().all(|value| *value > 0.0) => {
                 Some(values.iter().map(|value| value.ln()).collect())
             }
-            Scale::Ratio => None,
+            Scale::Relative => None,
         }
     }
 
     /// Failures are counts, and one run of them is no outlier.
     fn mean(self, differences: &[f64]) -> f64 {
         match self {
-            Scale::Difference => mean(differences),
-            Scale::Ratio => robust_mean(differences),
+            Scale::Absolute => mean(differences),
+            Scale::Relative => robust_mean(differences),
         }
     }
 }
@@ -37,9 +39,9 @@ pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     match (scale, values) {
         (_, []) => unreachable!("a series has at least one run"),
         (_, [value]) => *value,
-        (Scale::Difference, _) => mean(values),
+        (Scale::Absolute, _) => mean(values),
         // A geometric mean with a 0 would be 0, whatever the other runs are.
-        (Scale::Ratio, _) => scale.to_differences(values).map_or_else(|| mean(values), |all| scale.mean(&all).exp()),
+        (Scale::Relative, _) => scale.to_differences(values).map_or_else(|| mean(values), |all| scale.mean(&all).exp()),
     }
 }
 
@@ -154,15 +156,15 @@ impl Difference {
 
     pub(crate) fn in_units(&self, difference: f64) -> f64 {
         match self.scale {
-            Scale::Ratio => difference.exp_m1() * 100.0,
-            Scale::Difference => difference,
+            Scale::Relative => difference.exp_m1() * 100.0,
+            Scale::Absolute => difference,
         }
     }
 
     fn scaled(&self, change: f64) -> f64 {
         match self.scale {
-            Scale::Ratio => (change / 100.0).ln_1p(),
-            Scale::Difference => change,
+            Scale::Relative => (change / 100.0).ln_1p(),
+            Scale::Absolute => change,
         }
     }
 
@@ -204,10 +206,10 @@ impl Difference {
         }
     }
 
-    /// The smallest change for the worse that a two-sided test at `error` detects with 80% power, by the noncentral t
+    /// The smallest change for the worse that a two-sided test at [`SIGNIFICANCE`] detects with 80% power, by the noncentral t
     /// in the approximation of Abramowitz & Stegun, 26.7.10. It is negative if lower is worse.
-    pub fn detectable(&self, error: f64, worse: Worse) -> f64 {
-        let t = StudentsT::ppf(1.0 - error / 2.0, self.freedom);
+    pub fn detectable(&self, worse: Worse) -> f64 {
+        let t = StudentsT::ppf(1.0 - SIGNIFICANCE / 2.0, self.freedom);
         let noncentrality = t * (1.0 - 0.25 / self.freedom) + POWER_Z * (1.0 + t * t / (2.0 * self.freedom)).sqrt();
         self.in_units(worse.sign() * noncentrality * self.standard_error())
     }
@@ -228,7 +230,7 @@ impl Difference {
         self.p_value_beyond(0.0, worse)
     }
 
-    /// The same if the true change is no worse than `change`.
+    /// One-sided: the probability of at least such a change for the worse if the true change is no worse than `change`.
     pub(crate) fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
         let mean = worse.sign() * (self.mean - self.scaled(change));
         let standard_error = self.standard_error();

@@ -8,7 +8,7 @@ use crate::stats::counts::Rates;
 use crate::stats::estimate::{Difference, Interval, Worse};
 
 /// The significance level: of the interval, and of the test of a detectable change.
-pub const ERROR: f64 = 0.05;
+pub const SIGNIFICANCE: f64 = 0.05;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Noise {
@@ -26,10 +26,10 @@ impl Noise {
         }
     }
 
-    pub(crate) fn detectable(&self, error: f64, worse: Worse) -> f64 {
+    pub(crate) fn detectable(&self, worse: Worse) -> f64 {
         match self {
-            Noise::Spread(difference) => difference.detectable(error, worse),
-            Noise::Counts(rates) => rates.detectable(error),
+            Noise::Spread(difference) => difference.detectable(worse),
+            Noise::Counts(rates) => rates.detectable(),
         }
     }
 

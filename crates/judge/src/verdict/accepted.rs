@@ -4,13 +4,13 @@ use crate::model::limits::{Accepted, Rules};
 use crate::verdict::decision::{Decision, Reason, Row};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Applied<'a> {
+pub struct Exception<'a> {
     pub accepted: &'a Accepted,
-    pub state: State,
+    pub state: ExceptionState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ExceptionState {
     Waived,
     /// Over `up_to`, so it fails or warns as usual.
     Exceeded,
@@ -25,24 +25,26 @@ pub enum State {
 /// So many days before the last one, a report begins to print a note.
 const NOTICE_DAYS: i64 = 14;
 
-impl Applied<'_> {
+impl Exception<'_> {
     pub fn ends_soon(&self) -> bool {
         (0..=NOTICE_DAYS).contains(&self.accepted.days_left)
     }
 }
 
-pub(crate) fn applied<'a>(rules: &'a Rules, total: &[Row], endpoints: &[Row]) -> Vec<Applied<'a>> {
+pub(crate) fn exceptions<'a>(rules: &'a Rules, total: &[Row], endpoints: &[Row]) -> Vec<Exception<'a>> {
     let state = |accepted: &Accepted| {
         if accepted.is_expired() {
-            return State::Expired;
+            return ExceptionState::Expired;
         }
         let covered = total.iter().chain(endpoints).find(|row| accepted.covers(row.endpoint, row.metric));
         match covered.and_then(|row| row.decision) {
-            Some(Decision::Waived(_)) => State::Waived,
-            Some(Decision::Warn(reason) | Decision::Fail(reason)) if reason != Reason::Missing => State::Exceeded,
-            Some(Decision::InDoubt(_)) => State::InDoubt,
-            _ => State::Unused,
+            Some(Decision::Waived(_)) => ExceptionState::Waived,
+            Some(Decision::Warn(reason) | Decision::Fail(reason)) if reason != Reason::Missing => {
+                ExceptionState::Exceeded
+            }
+            Some(Decision::InDoubt(_)) => ExceptionState::InDoubt,
+            _ => ExceptionState::Unused,
         }
     };
-    rules.accepted.iter().map(|accepted| Applied { accepted, state: state(accepted) }).collect()
+    rules.accepted.iter().map(|accepted| Exception { accepted, state: state(accepted) }).collect()
 }

@@ -2,7 +2,6 @@
 //! makes the evidence of each series, `decision` decides on it, and `stopping` finds out whether another run may change
 //! that.
 
-use std::collections::BTreeSet;
 use std::ptr;
 
 use anyhow::{Result, bail};
@@ -11,9 +10,7 @@ use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
 use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
 use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
-use crate::model::text::nearest;
-pub use crate::stats::ERROR;
-use crate::verdict::accepted::{Applied, State, applied};
+use crate::verdict::accepted::{Exception, ExceptionState, exceptions};
 use crate::verdict::cpu::{self, CpuUnjudged};
 use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
 use crate::verdict::endpoints::Coverage;
@@ -78,7 +75,7 @@ pub struct Comparison<'a> {
     pub detectable_by_five: Option<f64>,
     /// Whether p95 could have changed by more than its limit without being detected.
     is_insensitive: bool,
-    pub exceptions: Vec<Applied<'a>>,
+    pub exceptions: Vec<Exception<'a>>,
     pub cpu_unjudged: Option<CpuUnjudged>,
     pub drift: Option<Drift<'a>>,
     /// Changes of what endpoints answer and how often they are asked. Each is a warning.
@@ -121,8 +118,9 @@ impl<'a> Comparison<'a> {
     /// The exceptions that nothing needs. They are made for the baseline: a comparison of rounds may have the slower
     /// service on both sides.
     pub fn unused_exceptions(&self) -> impl Iterator<Item = &'a Accepted> {
-        let unused = self.exceptions.iter().filter(|applied| !self.paired && applied.state == State::Unused);
-        unused.map(|applied| applied.accepted)
+        let unused =
+            self.exceptions.iter().filter(|exception| !self.paired && exception.state == ExceptionState::Unused);
+        unused.map(|exception| exception.accepted)
     }
 
     pub fn has_failed_itself(&self) -> bool {
@@ -184,7 +182,7 @@ impl<'a> Comparison<'a> {
         self.unsettled().next().is_none()
     }
 
-    /// Until the verdict is conclusive, within the runs allowed.
+    /// Until the verdict is settled, within the runs allowed.
     pub fn wants_another_run(&self) -> bool {
         let made = self.runs.candidate;
         made < self.least_runs || (made < self.max_runs && !self.is_settled())
@@ -261,23 +259,6 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
     Ok(lacking)
 }
 
-impl Rules {
-    /// Checks that every endpoint limit matches an endpoint on either side. `again` is the command that judges the same
-    /// results once more.
-    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
-        let before = baseline.into_iter().flat_map(Baseline::names);
-        let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
-        let names: BTreeSet<&str> = before.chain(now).collect();
-        let unmet = self.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
-        let Some(unmet) = unmet else { return Ok(()) };
-        let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));
-        bail!(
-            "[limits.{:?}] matches no endpoint{meant}, so it checks nothing: fix the name, then judge the same results again with `{again}`",
-            unmet.text
-        );
-    }
-}
-
 /// Judges the runs (at least one) against the baseline. Refuses what [`lacking`] refuses.
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
     let lacking = lacking(baseline, rules)?;
@@ -310,7 +291,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         coverage,
         resolution,
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
-        exceptions: applied(rules, &total, &endpoints),
+        exceptions: exceptions(rules, &total, &endpoints),
         cpu_unjudged: cpu::unjudged(baseline, runs, rules),
         drift: None,
         traffic,

@@ -21,7 +21,7 @@ use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
 use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
-use crate::stats::{ERROR, Noise, Proof};
+use crate::stats::{Noise, Proof};
 
 /// The estimates of the sides that have a series, in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -270,12 +270,12 @@ pub(crate) struct Series<'a> {
     /// The intervals of the baseline's and the candidate's requests, if each side has a single run with enough of them.
     pub requests: Option<[Interval; 2]>,
     /// Of an endpoint's p95: the requests over its limit, if they can be counted.
-    pub over_limit: Option<OverLimit>,
+    pub slow_requests: Option<SlowRequests>,
 }
 
 /// An endpoint's requests over the limit of its p95, of all runs together.
 #[derive(Clone, Copy)]
-pub(crate) struct OverLimit {
+pub(crate) struct SlowRequests {
     pub rates: Rates,
     /// Whether the p95 lies in a gap, and neither percentile beside it is over the limit. Then its spread from run to
     /// run means little, and the counts alone decide.
@@ -327,7 +327,7 @@ impl<'a> Judge<'a> {
             (decision, self.unsettled(case, &up_to, decision))
         });
         let (decision, unsettled) = judged.unwrap_or_default();
-        let detectable = case.series.noise.map(|noise| noise.detectable(ERROR, metric.worse()));
+        let detectable = case.series.noise.map(|noise| noise.detectable(metric.worse()));
         let evidence = Evidence { interval: case.interval, detectable, few_samples: case.few_samples, unsettled };
         Row { endpoint, metric, limit, accepted, presence, evidence, decision }
     }

@@ -19,7 +19,7 @@ use crate::stats::estimate::{HolmResult, Interval, estimate, holm, mean, squares
 use crate::stats::histogram::Histogram;
 use crate::stats::{Noise, Proof};
 use crate::verdict::decision::{
-    Case, Decision, Evidence, Excess, FewSamples, Judge, LEAST_RUNS, OverLimit, Presence, Reason, Row, Series,
+    Case, Decision, Evidence, Excess, FewSamples, Judge, LEAST_RUNS, Presence, Reason, Row, Series, SlowRequests,
     Unsettled,
 };
 use crate::verdict::series::{Values, plain_case, values};
@@ -27,7 +27,7 @@ use crate::verdict::series::{Values, plain_case, values};
 /// The probability that noise alone makes any endpoint fail, over all looks together; the same for warnings.
 const FAMILY_ERROR: f64 = 0.05;
 
-/// The same for the requests over limits, which are tested beside the spread.
+/// The probability that noise alone makes any endpoint fail by its requests over the limit, which are tested beside the spread.
 const COUNTS_ERROR: f64 = 0.01;
 
 /// The probability that chance leaves out any endpoint that is still there.
@@ -89,7 +89,7 @@ impl<'a> Judge<'a> {
         let setup = Some(&baseline.setup).filter(|_| !self.rules.is_complete).into_iter().flatten();
         let mut missing: BTreeMap<&str, &RunsByMetric> =
             baseline.endpoints.iter().chain(setup).map(|(name, series)| (name.as_str(), series)).collect();
-        let named = by_endpoint(runs.iter().flat_map(Run::with_setup));
+        let named = by_endpoint(runs.iter().flat_map(Run::endpoints_and_setup));
         let known = missing.len().max(named.len());
         let mut measured = Vec::with_capacity(named.len() * JUDGED.len());
         for (name, stats) in named {
@@ -111,7 +111,7 @@ impl<'a> Judge<'a> {
 
     fn coverage(&self, measured: &[Series], runs: &[Run]) -> Coverage {
         let mut requests: HashMap<&str, u64> = HashMap::new();
-        for (name, stats) in runs.iter().flat_map(Run::with_setup) {
+        for (name, stats) in runs.iter().flat_map(Run::endpoints_and_setup) {
             *requests.entry(name).or_default() += stats.requests;
         }
         let mut coverage = Coverage::default();
@@ -121,7 +121,7 @@ impl<'a> Judge<'a> {
                 && self.rules.fails(limit)
             {
                 coverage.endpoints += 1;
-                let has_proof = series.noise.is_some() || series.over_limit.is_some() || series.requests.is_some();
+                let has_proof = series.noise.is_some() || series.slow_requests.is_some() || series.requests.is_some();
                 if series.few_samples.is_none() && has_proof {
                     coverage.judged += 1;
                     judged += requests[name];
@@ -145,12 +145,12 @@ impl<'a> Judge<'a> {
             let before = [metric, Metric::TotalRequests].map(|metric| runs_of(baseline, metric));
             let series = self.series(name, metric, before, runs);
             let p95_limit = series.limit.filter(|_| metric == Metric::P95);
-            let over_limit = p95_limit.and_then(|limit| self.over_limit(limit, baseline, runs, endpoints));
+            let slow_requests = p95_limit.and_then(|limit| self.slow_requests(limit, baseline, runs, endpoints));
             let requests = if series.noise.is_none() { single_runs(metric, baseline, runs) } else { None };
-            let series = Series { requests, over_limit, ..series };
-            measured.push(match over_limit {
+            let series = Series { requests, slow_requests, ..series };
+            measured.push(match slow_requests {
                 // The p95 of few requests is their slowest one, and jumps from run to run.
-                Some(OverLimit { baseline_ms, candidate_ms, .. }) if series.few_samples.is_some() => Series {
+                Some(SlowRequests { baseline_ms, candidate_ms, .. }) if series.few_samples.is_some() => Series {
                     presence: Presence::Both { baseline: baseline_ms, candidate: candidate_ms },
                     noise: None,
                     few_samples: None,
@@ -174,7 +174,7 @@ impl<'a> Judge<'a> {
             noise,
             few_samples: values.few_samples(f64::max),
             requests: None,
-            over_limit: None,
+            slow_requests: None,
         }
     }
 
@@ -225,13 +225,13 @@ impl<'a> Judge<'a> {
 
     /// `None` if a side has no histogram, or too few requests for a share of [`SHOWN_SHARE`] to be proven by all runs
     /// allowed.
-    fn over_limit(
+    fn slow_requests(
         &self,
         limit: &Limit,
         baseline: &RunsByMetric,
         runs: &[&Stats],
         endpoints: usize,
-    ) -> Option<OverLimit> {
+    ) -> Option<SlowRequests> {
         let Pooled { p90_ms, p95_ms, p98_ms, above_p95, requests } = Pooled::of(baseline)?;
         if runs.iter().any(|stats| stats.histogram.count() == 0) {
             return None;
@@ -260,7 +260,7 @@ impl<'a> Judge<'a> {
         };
         let is_in_gap =
             is_in_gap(&all, all.count() as f64 / runs.len() as f64) && !is_over(p90_ms, 0.90) && !is_over(p98_ms, 0.98);
-        Some(OverLimit { rates, is_in_gap, baseline_ms: p95_ms, candidate_ms: all.percentile(0.95) })
+        Some(SlowRequests { rates, is_in_gap, baseline_ms: p95_ms, candidate_ms: all.percentile(0.95) })
     }
 
     /// An endpoint that had requests in the baseline and has none now is a finding if chance hardly leaves it out. All
@@ -320,7 +320,7 @@ impl<'a> Judge<'a> {
                 if let Series { noise: Some(noise), few_samples: None, .. } = series {
                     spread.push((place, noise.p_value(shared.beyond(series, limit), series.metric.worse())));
                 }
-                if let Some(OverLimit { rates, .. }) = series.over_limit {
+                if let Some(SlowRequests { rates, .. }) = series.slow_requests {
                     counts.push((place, rates.p_value()));
                 }
             }
@@ -335,7 +335,7 @@ impl<'a> Judge<'a> {
     }
 
     fn endpoint_case<'s>(&self, series: &'s Series<'a>, tests: Tests, shared: &Shared) -> Case<'s, 'a> {
-        let counts_proof = series.over_limit.zip(tests.counts).map(|(OverLimit { rates, .. }, tested)| Proof {
+        let counts_proof = series.slow_requests.zip(tests.counts).map(|(SlowRequests { rates, .. }, tested)| Proof {
             noise: Noise::Counts(rates),
             worse: Metric::P95.worse(),
             beyond: 0.0,
@@ -346,13 +346,13 @@ impl<'a> Judge<'a> {
         let case = Case { few_samples, counts_proof, ..plain_case(series) };
         let is_counted = counts_proof.is_some_and(|proof| proof.is_given());
         match (series.noise, series.limit, tests.spread) {
-            (None, ..) if series.over_limit.is_some() => {
+            (None, ..) if series.slow_requests.is_some() => {
                 Case { doubt: (!is_counted).then_some(Reason::NotSignificant), ..case }
             }
             (None, ..) => self.single_run_case(&case),
             (Some(noise), Some(limit), Some(tested)) => {
                 let (worse, beyond) = (series.metric.worse(), shared.beyond(series, limit));
-                let is_in_gap = series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
+                let is_in_gap = series.slow_requests.is_some_and(|slow_requests| slow_requests.is_in_gap);
                 let doubt = if is_in_gap { Reason::InGap } else { Reason::NotSignificant };
                 let is_proven = is_counted || (tested.is_rejected && !is_in_gap);
                 Case {

@@ -1,10 +1,13 @@
-//! The names of endpoints: too many of them, or others than in the baseline.
+//! The names of endpoints: too many of them, or others than in the baseline or in the limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::{Result, bail};
+
 use crate::baseline::file::Baseline;
+use crate::model::limits::Rules;
 use crate::model::run::{Metric, Run};
-use crate::model::text::endpoint_shown;
+use crate::model::text::{endpoint_shown, nearest};
 
 /// So many names that appear in one run each are no endpoints.
 const MANY: usize = 50;
@@ -38,6 +41,21 @@ pub fn names_warning(baseline: &Baseline, runs: &[Run]) -> Option<String> {
             before.len()
         )
     })
+}
+
+/// Checks that every endpoint limit matches an endpoint on either side. `again` is the command that judges the same
+/// results once more.
+pub fn check_endpoint_limits(rules: &Rules, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
+    let before = baseline.into_iter().flat_map(Baseline::names);
+    let now = runs.iter().flat_map(Run::endpoints_and_setup).map(|(name, _)| &**name);
+    let names: BTreeSet<&str> = before.chain(now).collect();
+    let unmet = rules.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
+    let Some(unmet) = unmet else { return Ok(()) };
+    let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));
+    bail!(
+        "[limits.{:?}] matches no endpoint{meant}, so it checks nothing: fix the name, then judge the same results again with `{again}`",
+        unmet.text
+    );
 }
 
 fn unbounded(once: &[&str]) -> String {

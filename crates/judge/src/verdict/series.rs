@@ -5,7 +5,7 @@ use crate::model::limits::Limit;
 use crate::model::run::{Metric, PERCENTILES, Run, Stats, of_every};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
-use crate::stats::{ERROR, Noise, Proof};
+use crate::stats::{Noise, Proof, SIGNIFICANCE};
 use crate::verdict::cpu;
 use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, Shift, is_over};
 
@@ -55,7 +55,7 @@ impl Values<'_> {
         let baseline = estimate(scale, self.baseline);
         let candidate = match noise {
             // The change within the rounds decides, not the estimates of the two sides.
-            Some(Noise::Spread(difference)) if self.paired && scale == Scale::Ratio => {
+            Some(Noise::Spread(difference)) if self.paired && scale == Scale::Relative => {
                 self.metric.changed(baseline, difference.change())
             }
             _ => estimate(scale, self.candidate),
@@ -137,7 +137,7 @@ impl<'a> Judge<'a> {
                 // However few requests fail, the rate of all requests is judged.
                 few_samples: if metric.is_percentile() { values.few_samples(f64::min) } else { None },
                 requests: None,
-                over_limit: None,
+                slow_requests: None,
             });
         }
         measured
@@ -190,14 +190,14 @@ impl<'a> Judge<'a> {
     pub fn detectable_by_five(&self, measured: &[Series]) -> Option<f64> {
         let p95 = measured.iter().find(|series| series.metric == Metric::P95)?;
         let Noise::Spread(difference) = p95.noise? else { return None };
-        Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
+        Some(difference.with_runs(5, self.runs).detectable(Metric::P95.worse()))
     }
 }
 
 pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
     Case {
         series,
-        interval: series.noise.map(|noise| noise.interval(ERROR)),
+        interval: series.noise.map(|noise| noise.interval(SIGNIFICANCE)),
         few_samples: series.few_samples,
         doubt: None,
         proof: None,
@@ -260,5 +260,7 @@ fn gap_case<'s, 'a>(
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let ratios = of_every(runs, ratio);
-    !ratios.is_empty() && !shifts(baseline, runs, BESIDE_P95).is_empty() && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
+    !ratios.is_empty()
+        && !shifts(baseline, runs, BESIDE_P95).is_empty()
+        && estimate(Scale::Relative, &ratios) > GAP_FACTOR
 }

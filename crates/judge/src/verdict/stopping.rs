@@ -10,7 +10,7 @@
 //! This is stochastic curtailment: docs/statistics.md, "The estimate decides, the evidence says when to stop".
 
 use crate::model::limits::Limit;
-use crate::stats::{ERROR, Noise, Proof};
+use crate::stats::{Noise, Proof, SIGNIFICANCE};
 use crate::verdict::decision::{Case, Decision, Excess, Judge, Reason, Unsettled};
 
 /// The probability that the runs still allowed change the decision on a series, below which none of them is made.
@@ -19,13 +19,13 @@ const CHANCE: f64 = 0.01;
 /// The runs that a FAIL of all requests together rests on, if they are allowed: one may have met a busy neighbour.
 const RUNS_TO_FAIL: usize = 2;
 
-/// The same of an endpoint: among thirty, two disturbed runs in a row are not rare.
+/// The runs that a FAIL of an endpoint rests on: among thirty endpoints, two disturbed runs in a row are not rare.
 const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 
-/// The same for an endpoint within its limit: with [`CHANCE`], most comparisons of many endpoints would take all runs.
+/// [`CHANCE`] for an endpoint within its limit. With the smaller one, most comparisons of many endpoints would take all runs.
 const CHANCE_TO_FIND: f64 = 0.2;
 
-/// The same for a p95 of few requests: in many endpoints, one or two requests put it over its limit.
+/// [`CHANCE`] for a p95 of few requests: in many endpoints, one or two requests put it over its limit.
 const CHANCE_TO_COUNT: f64 = 0.25;
 
 impl Judge<'_> {
@@ -59,7 +59,7 @@ impl Judge<'_> {
             }
         }
         let noise = case.series.noise?;
-        let ends = if is_last { noise.interval(ERROR) } else { noise.forecast(self.max_runs, CHANCE) };
+        let ends = if is_last { noise.interval(SIGNIFICANCE) } else { noise.forecast(self.max_runs, CHANCE) };
         let fails_at_ends = [ends.low, ends.high].map(|change| self.would_fail(case, limit, &noise, change));
         if is_last {
             return (fails_at_ends[0] != fails_at_ends[1]).then_some(Unsettled::Close);
@@ -82,7 +82,7 @@ impl Judge<'_> {
         let may_be_counted =
             is_relevant && case.counts_proof.is_some_and(|proof| self.may_prove(proof, CHANCE_TO_COUNT));
         let by_counts = may_be_counted.then_some(Unsettled::Open);
-        let is_in_gap = case.series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
+        let is_in_gap = case.series.slow_requests.is_some_and(|slow_requests| slow_requests.is_in_gap);
         let by_spread = case.series.noise.filter(|_| case.series.few_samples.is_none() && !is_in_gap);
         let Some(noise) = by_spread else { return by_counts };
         let chance = if is_relevant { CHANCE } else { CHANCE_TO_FIND };

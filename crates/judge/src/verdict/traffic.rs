@@ -11,7 +11,7 @@ use crate::stats::estimate::{Difference, Scale, Worse, mean};
 use crate::verdict::decision::Row;
 
 /// The probability that chance alone makes such a finding, over all endpoints and looks together.
-const ERROR: f64 = 0.01;
+const FAMILY_ERROR: f64 = 0.01;
 
 /// The factor by which a size, or a share, must have changed.
 const FACTOR: f64 = 2.0;
@@ -43,16 +43,20 @@ pub enum TrafficKind {
 
 impl TrafficChange<'_> {
     pub fn text(&self) -> String {
-        let endpoint = endpoint_shown(self.endpoint);
+        let guess = match self.kind {
+            TrafficKind::Size if self.candidate < self.baseline => ", status 200: an error page?",
+            TrafficKind::Size => "",
+            TrafficKind::Share => ": does its task still run, or does it end early?",
+        };
+        format!("{} {}{guess}", endpoint_shown(self.endpoint), self.change())
+    }
+
+    /// `answers 30 bytes instead of 2,000`.
+    pub fn change(&self) -> String {
         let (before, now) = (self.baseline, self.candidate);
         match self.kind {
-            TrafficKind::Size => {
-                let guess = if now < before { ", status 200: an error page?" } else { "" };
-                format!("{endpoint} answers {} bytes instead of {}{guess}", thousands(now), thousands(before))
-            }
-            TrafficKind::Share => format!(
-                "{endpoint} has {now:.1}% of the requests instead of {before:.1}%: does its task still run, or does it end early?"
-            ),
+            TrafficKind::Size => format!("answers {} bytes instead of {}", thousands(now), thousands(before)),
+            TrafficKind::Share => format!("has {now:.1}% of the requests instead of {before:.1}%"),
         }
     }
 }
@@ -96,7 +100,7 @@ pub(crate) fn traffic_changes<'a>(
     rows: &[Row],
 ) -> Vec<TrafficChange<'a>> {
     let pairs = pairs(baseline, runs);
-    let level = ERROR / (2 * pairs.len().max(1) * rules.max_runs.max(1)) as f64;
+    let level = FAMILY_ERROR / (2 * pairs.len().max(1) * rules.max_runs.max(1)) as f64;
     let findings = || rows.iter().filter(|row| row.is_finding());
     let with_finding: HashSet<&str> = findings().filter_map(|row| row.endpoint).collect();
     let with_errors: HashSet<&str> =
@@ -122,7 +126,7 @@ pub(crate) fn traffic_changes<'a>(
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
     let mut pairs = Vec::new();
-    for (name, stats) in by_name(runs.iter().flat_map(Run::with_setup)) {
+    for (name, stats) in by_name(runs.iter().flat_map(Run::endpoints_and_setup)) {
         let (of_load, of_setup) = (baseline.endpoints.get(name), baseline.setup.get(name));
         let Some(before) = of_load.or(of_setup) else { continue };
         let sizes = of_every(&stats, |stats| stats.content_bytes);
@@ -145,7 +149,7 @@ fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<
     let ratio = mean(&now) / mean(&before);
     let factor = ratio.max(1.0 / ratio);
     let worse = if candidate < baseline { Worse::Lower } else { Worse::Higher };
-    let (is_other, is_significant) = match Difference::between(Scale::Ratio, &before, &now) {
+    let (is_other, is_significant) = match Difference::between(Scale::Relative, &before, &now) {
         Some(difference) => (factor >= FACTOR, difference.p_value(worse) <= level),
         None => (factor >= SINGLE_RUN_FACTOR, pair.requests.iter().flatten().all(|all| *all >= LEAST_REQUESTS as f64)),
     };

@@ -3,7 +3,7 @@
 use judge::baseline::file::Baseline;
 use judge::model::limits::{Accepted, Level, Limit, Rules};
 use judge::model::run::{Metric, Run};
-use judge::verdict::accepted::State;
+use judge::verdict::accepted::ExceptionState::{self, Exceeded, Expired, InDoubt, Unused, Waived};
 use judge::verdict::compare::{Comparison, Verdict, compare};
 use judge::verdict::decision::Decision;
 
@@ -28,24 +28,16 @@ fn judged(p95_ms: &[f64], rules: &'static Rules) -> Comparison<'static> {
 #[test]
 fn each_state_of_an_exception_has_its_verdict() {
     let over = [140.0, 141.0, 139.0];
-    let cases: [(&str, &[f64], &str, i64, State, Verdict, &str); 9] = [
-        ("over the limit, within the exception", &over, "45%", 30, State::Waived, Verdict::Pass, "Waived"),
-        ("on the last day", &over, "45%", 0, State::Waived, Verdict::Pass, "Waived"),
-        (
-            "exactly at the exception's limit",
-            &[139.99, 139.99, 139.99],
-            "40%",
-            9,
-            State::Waived,
-            Verdict::Pass,
-            "Waived",
-        ),
-        ("over both", &over, "35%", 30, State::Exceeded, Verdict::Fail, "Fail"),
-        ("after the last day", &over, "45%", -1, State::Expired, Verdict::Fail, "Fail"),
-        ("within the limit, after the last day", &[100.0, 101.0], "45%", -1, State::Expired, Verdict::Pass, "Ok"),
-        ("within the limit", &[100.0, 101.0, 102.0], "45%", 30, State::Unused, Verdict::Pass, "Ok"),
-        ("over on paper, but noise", &[100.0, 160.0, 110.0], "45%", 30, State::InDoubt, Verdict::Pass, "InDoubt"),
-        ("an absolute bound", &over, "max 150ms", 30, State::Waived, Verdict::Pass, "Waived"),
+    let cases: [(&str, &[f64], &str, i64, ExceptionState, Verdict, &str); 9] = [
+        ("over the limit, within the exception", &over, "45%", 30, Waived, Verdict::Pass, "Waived"),
+        ("on the last day", &over, "45%", 0, Waived, Verdict::Pass, "Waived"),
+        ("exactly at the exception's limit", &[139.99, 139.99, 139.99], "40%", 9, Waived, Verdict::Pass, "Waived"),
+        ("over both", &over, "35%", 30, Exceeded, Verdict::Fail, "Fail"),
+        ("after the last day", &over, "45%", -1, Expired, Verdict::Fail, "Fail"),
+        ("within the limit, after the last day", &[100.0, 101.0], "45%", -1, Expired, Verdict::Pass, "Ok"),
+        ("within the limit", &[100.0, 101.0, 102.0], "45%", 30, Unused, Verdict::Pass, "Ok"),
+        ("over on paper, but noise", &[100.0, 160.0, 110.0], "45%", 30, InDoubt, Verdict::Pass, "InDoubt"),
+        ("an absolute bound", &over, "max 150ms", 30, Waived, Verdict::Pass, "Waived"),
     ];
     for (name, p95_ms, up_to, days_left, state, verdict, decision) in cases {
         let comparison = judged(p95_ms, rules(vec![accepted(ENDPOINT, Metric::P95, up_to, days_left)]));
@@ -65,7 +57,7 @@ fn exception_covers_one_series_only() {
     {
         let comparison = judged(&over, rules(vec![accepted(endpoint, metric, "900%", 30)]));
         assert_eq!(comparison.verdict, Verdict::Fail, "{endpoint} {metric}");
-        assert_eq!(comparison.exceptions[0].state, State::Unused, "{endpoint} {metric}");
+        assert_eq!(comparison.exceptions[0].state, Unused, "{endpoint} {metric}");
         assert_eq!(comparison.unused_exceptions().count(), 1);
     }
     // An exception for the p95 does not cover a missing endpoint.
@@ -75,7 +67,7 @@ fn exception_covers_one_series_only() {
         rules(vec![accepted(ENDPOINT, Metric::P95, "900%", 30)]),
     );
     let comparison = comparison.unwrap();
-    assert_eq!((comparison.verdict, comparison.exceptions[0].state), (Verdict::Fail, State::Unused));
+    assert_eq!((comparison.verdict, comparison.exceptions[0].state), (Verdict::Fail, Unused));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use expect_test::expect;
 use judge::baseline::file::{Baseline, Pooled};
 use judge::model::limits::Rules;
 use judge::model::run::{Lateness, Metric, PERCENTILES, Precision, Provenance, Run, TaskCalls, Usage};
-use judge::parse::{foreign, locust_json};
+use judge::parse::{locust_json, other_files};
 use judge::verdict::compare::{Verdict, compare};
 
 use crate::samples::{VERSION_1_0, error, json_of, provenance, run};
@@ -143,9 +143,9 @@ fn what_is_no_baseline_at_all_is_named() {
             expect!["it is a report of the gate, not a baseline: name the file that --update-baseline wrote"],
         ),
     ] {
-        expected.assert_eq(&error(foreign::refuse_as_baseline(text)));
+        expected.assert_eq(&error(other_files::refuse_as_baseline(text)));
     }
-    assert!(foreign::refuse_as_baseline(VERSION_1_0).is_ok());
+    assert!(other_files::refuse_as_baseline(VERSION_1_0).is_ok());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use judge::model::run::{Metric, PERCENTILES, Precision, Run};
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::{Verdict, compare};
 use judge::verdict::decision::{Decision, Presence, Reason, Row};
+use judge::verdict::names::check_endpoint_limits;
 
 use crate::samples::{
     VERSION_1_0, baseline, candidate, error, provenance, rules, rules_with, run, runs_of, runs_with, stats, with_limits,
@@ -571,11 +572,11 @@ fn limit_that_matches_no_endpoint_is_an_error() {
         ("get /a", false),
         ("claims", false),
     ] {
-        let result = rules_of(name).check_all_met(Some(&reference), &runs, "again");
+        let result = check_endpoint_limits(&rules_of(name), Some(&reference), &runs, "again");
         assert_eq!(result.is_ok(), is_met, "{name}: {result:?}");
     }
-    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `again`"#]].assert_eq(&error(rules_of("GET /clams").check_all_met(None, &runs, "again")));
-    let without_method = error(rules_of("/a").check_all_met(None, &runs, "again"));
+    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `again`"#]].assert_eq(&error(check_endpoint_limits(&rules_of("GET /clams"), None, &runs, "again")));
+    let without_method = error(check_endpoint_limits(&rules_of("/a"), None, &runs, "again"));
     assert!(without_method.contains("(did you mean \"GET /a\"?)"), "{without_method}");
 }
 

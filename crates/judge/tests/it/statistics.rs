@@ -19,11 +19,11 @@ fn outlier_is_clipped_in_the_estimate() {
         (&[0.0, 0.0, 0.4], 0.4 / 3.0),
     ] {
         let values: Vec<f64> = logarithms.iter().map(|value: &f64| 300.0 * value.exp()).collect();
-        let found = (estimate(Scale::Ratio, &values) / 300.0).ln();
+        let found = (estimate(Scale::Relative, &values) / 300.0).ln();
         assert!((found - expected).abs() < 1e-9, "{logarithms:?}: {found} for {expected}");
     }
     // Failures are counts, and one run of them is no outlier.
-    assert!((estimate(Scale::Difference, &[0.0, 0.0, 0.0, 0.0, 30.0]) - 6.0).abs() < 1e-9);
+    assert!((estimate(Scale::Absolute, &[0.0, 0.0, 0.0, 0.0, 30.0]) - 6.0).abs() < 1e-9);
 }
 
 /// t from Snedecor & Cochran, table A4; the interval of 1..5 against 2..6 by hand: pooled variance 2.5, standard error 1.
@@ -37,19 +37,19 @@ fn interval_of_two_samples_matches_student() {
         // Four degrees of freedom; the variance is the baseline's alone, 2.5, the standard error sqrt(2.5 * 1.2).
         (&one_to_five[..], &[3.0][..], 0.05, [-2.776 * 3f64.sqrt(), 2.776 * 3f64.sqrt()]),
     ] {
-        let found = between(Scale::Difference, baseline, candidate).unwrap().interval(error);
+        let found = between(Scale::Absolute, baseline, candidate).unwrap().interval(error);
         for (found, expected) in [found.low, found.high].into_iter().zip(expected) {
             assert!((found - expected).abs() < 2e-3, "{found} {expected}");
         }
         // On logarithms the same numbers are ratios.
         let grown = |values: &[f64]| values.iter().map(|value| value.exp()).collect::<Vec<_>>();
-        let ratio = between(Scale::Ratio, &grown(baseline), &grown(candidate)).unwrap();
+        let ratio = between(Scale::Relative, &grown(baseline), &grown(candidate)).unwrap();
         assert!((ratio.interval(error).low - found.low.exp_m1() * 100.0).abs() < 1e-6);
     }
-    assert!(between(Scale::Ratio, &[1.0], &[2.0]).is_none(), "two single runs have unknown noise");
-    assert!(between(Scale::Ratio, &[0.0, 1.0], &[2.0]).is_none(), "a ratio to nothing");
-    let equal = between(Scale::Difference, &[0.0; 5], &[0.0]).unwrap();
-    assert_eq!((equal.interval(0.05), equal.detectable(0.05, Worse::Higher)), (Interval { low: 0.0, high: 0.0 }, 0.0));
+    assert!(between(Scale::Relative, &[1.0], &[2.0]).is_none(), "two single runs have unknown noise");
+    assert!(between(Scale::Relative, &[0.0, 1.0], &[2.0]).is_none(), "a ratio to nothing");
+    let equal = between(Scale::Absolute, &[0.0; 5], &[0.0]).unwrap();
+    assert_eq!((equal.interval(0.05), equal.detectable(Worse::Higher)), (Interval { low: 0.0, high: 0.0 }, 0.0));
 }
 
 /// Student's own example (1908), the sleep of ten patients, as `t.test(..., paired = TRUE)` of R gives it: the interval
@@ -58,15 +58,15 @@ fn interval_of_two_samples_matches_student() {
 fn interval_of_rounds_matches_student() {
     let one = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
     let other = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
-    let difference = Difference::paired(Scale::Difference, &one, &other).unwrap();
+    let difference = Difference::paired(Scale::Absolute, &one, &other).unwrap();
     let Interval { low, high } = difference.interval(0.05);
     assert!((low - 0.700_114_2).abs() < 1e-5 && (high - 2.459_885_8).abs() < 1e-5, "{low} {high}");
     assert!(
         (difference.p_value(Worse::Higher) - 0.002_833 / 2.0).abs() < 1e-5 && (difference.change() - 1.58).abs() < 1e-9
     );
-    assert!(Difference::paired(Scale::Ratio, &[1.0], &[2.0]).is_none(), "one round has unknown noise");
+    assert!(Difference::paired(Scale::Relative, &[1.0], &[2.0]).is_none(), "one round has unknown noise");
     // A change of both sides cancels out; a ratio is a difference of logarithms.
-    let ratio = Difference::paired(Scale::Ratio, &[100.0, 200.0, 150.0], &[110.0, 220.0, 165.0]).unwrap();
+    let ratio = Difference::paired(Scale::Relative, &[100.0, 200.0, 150.0], &[110.0, 220.0, 165.0]).unwrap();
     let Interval { low, high } = ratio.interval(0.05);
     assert!((low - 10.0).abs() < 1e-9 && (high - 10.0).abs() < 1e-9);
 }
@@ -89,21 +89,21 @@ fn quantiles_of_t_match_the_table() {
         let n = f64::from(freedom) + 1.0;
         let variance = n * (n + 1.0) / 12.0; // of n consecutive numbers
         let standard_error = (variance * (1.0 / n + 1.0)).sqrt();
-        let Interval { low, high } = Difference::between(Scale::Difference, &baseline, &[0.0]).unwrap().interval(error);
+        let Interval { low, high } = Difference::between(Scale::Absolute, &baseline, &[0.0]).unwrap().interval(error);
         let reach = (high - low) / 2.0 / standard_error;
         assert!((reach - t).abs() < 1e-3, "t({freedom}) at {error}: {reach} for {t}");
         let off = f64::from(freedom) / 2.0 + t * standard_error;
-        let p_value = Difference::between(Scale::Difference, &baseline, &[off]).unwrap().p_value(Worse::Higher);
+        let p_value = Difference::between(Scale::Absolute, &baseline, &[off]).unwrap().p_value(Worse::Higher);
         assert!((p_value - error / 2.0).abs() < 5e-5, "t({freedom}) at {error}: {p_value}");
     }
 }
 
 /// The difference of a baseline whose runs have the standard deviation 1.
 fn spread_of_one(baseline_runs: usize, candidate_runs: usize) -> Difference {
-    let unit = Difference::between(Scale::Difference, &[-1.0, 1.0], &[0.0]).unwrap();
+    let unit = Difference::between(Scale::Absolute, &[-1.0, 1.0], &[0.0]).unwrap();
     // Two values at a distance of 1 from their mean, and one degree of freedom: the variance is 2.
     let half = 0.5f64.sqrt();
-    let unit_of_one = Difference::between(Scale::Difference, &[-half, half], &[0.0]).unwrap();
+    let unit_of_one = Difference::between(Scale::Absolute, &[-half, half], &[0.0]).unwrap();
     assert!(unit.interval(0.05).high > unit_of_one.interval(0.05).high);
     unit_of_one.with_runs(baseline_runs, candidate_runs)
 }
@@ -116,13 +116,13 @@ fn detectable_change_has_80_percent_power() {
         [(3usize, 1usize, 5.6535), (5, 1, 3.7611), (9, 1, 3.2009), (10, 8, 2.9845), (20, 20, 2.8749)]
     {
         let error = (1.0 / baseline_runs as f64 + 1.0 / candidate_runs as f64).sqrt();
-        let found = spread_of_one(baseline_runs, candidate_runs).detectable(0.05, Worse::Higher) / error;
+        let found = spread_of_one(baseline_runs, candidate_runs).detectable(Worse::Higher) / error;
         // By the approximation, the power is 81% at two degrees of freedom, and 80% from four on.
         assert!((found / expected - 1.0).abs() < 0.02, "{baseline_runs} and {candidate_runs}: {found} for {expected}");
     }
     // Throughput gets worse as it falls, and cannot fall by more than all of it.
-    let throughput = Difference::between(Scale::Ratio, &[90.0, 100.0, 110.0], &[100.0]).unwrap();
-    let (rise, fall) = (throughput.detectable(0.05, Worse::Higher), throughput.detectable(0.05, Worse::Lower));
+    let throughput = Difference::between(Scale::Relative, &[90.0, 100.0, 110.0], &[100.0]).unwrap();
+    let (rise, fall) = (throughput.detectable(Worse::Higher), throughput.detectable(Worse::Lower));
     assert!(fall < 0.0 && fall > -100.0 && ((1.0 + rise / 100.0) * (1.0 + fall / 100.0) - 1.0).abs() < 1e-9);
 }
 
@@ -141,12 +141,12 @@ fn forecast_matches_the_predictive_distribution() {
         let off = spread * (freedom as f64 / 2.0).sqrt();
         let mut baseline = vec![0.0; baseline_runs];
         (baseline[0], baseline[1]) = (-off, off);
-        let difference = Difference::between(Scale::Difference, &baseline, &vec![0.0; runs]).unwrap();
+        let difference = Difference::between(Scale::Absolute, &baseline, &vec![0.0; runs]).unwrap();
         let Interval { low, high } = difference.forecast(last_runs, probability);
         assert!((high - x).abs() < 2e-4 * x && (low + x).abs() < 2e-4 * x, "{low}..{high} for {x}");
     }
     // After the last run nothing moves any more.
-    let difference = Difference::between(Scale::Difference, &[-1.0, 1.0], &[0.5, 1.5]).unwrap();
+    let difference = Difference::between(Scale::Absolute, &[-1.0, 1.0], &[0.5, 1.5]).unwrap();
     assert_eq!(difference.forecast(2, 0.01), Interval { low: 1.0, high: 1.0 });
     // After all runs: the same spread, the new change and its degrees of freedom.
     let last = difference.after(8, 2.0);
@@ -267,7 +267,7 @@ fn interval_of_a_difference_of_rates_matches_newcombe() {
     let none = Rates::between(&of(&[(0.0, 50.0); 10]), &of(&[(0.0, 50.0)])).unwrap();
     let found = none.interval(0.05);
     assert!((found.low + 0.735).abs() < 0.001 && (found.high - 7.112).abs() < 0.001, "{found:?}");
-    assert!(none.detectable(0.05) > 0.5 && none.p_value() > 0.999);
+    assert!(none.detectable() > 0.5 && none.p_value() > 0.999);
     assert!(Rates::between(&of(&[(0.0, 50.0)]), &of(&[(3.0, 50.0)])).is_none(), "two single runs");
 }
 

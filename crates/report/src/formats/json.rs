@@ -6,7 +6,7 @@ use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
 use judge::stats::estimate::{Interval, Scale};
-use judge::verdict::accepted::{Applied, State};
+use judge::verdict::accepted::{Exception, ExceptionState};
 use judge::verdict::causes::Kind;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Unsettled;
@@ -94,9 +94,9 @@ pub(crate) fn render(view: &View) -> String {
         ("confirmation", confirmation(view)),
         ("lacking", json(comparison.lacking.iter().map(|metric| metric.name()).collect::<Vec<_>>())),
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
-        ("baseline_origin", json(&view.report.baseline)),
+        ("baseline_origin", json(&view.report.baseline_origin)),
         ("provenance", object([("baseline", baseline), ("candidate", candidate)])),
-        ("details", json(&view.report.details)),
+        ("details", json(&view.details)),
     ]))
 }
 
@@ -156,9 +156,9 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
     };
     let from_s = if let Kind::OverTime { from_s } = cause.kind { from_s } else { None };
     let interval_unit = match cause.scale {
-        Scale::Ratio => "%",
-        Scale::Difference if cause.kind.unit() == "%" => "pp",
-        Scale::Difference => cause.kind.unit(),
+        Scale::Relative => "%",
+        Scale::Absolute if cause.kind.unit() == "%" => "pp",
+        Scale::Absolute => cause.kind.unit(),
     };
     object([
         ("kind", json(cause.kind.name())),
@@ -248,7 +248,7 @@ fn series(view: &SeriesView) -> Json<'static> {
         ("interval", interval(row.evidence.interval)),
         ("detectable", json(row.evidence.detectable)),
         ("limit", optional(row.limit, limit)),
-        ("accepted", optional(waived, |accepted| exception(&Applied { accepted, state: State::Waived }))),
+        ("accepted", optional(waived, |accepted| exception(&Exception { accepted, state: ExceptionState::Waived }))),
         ("doubt", optional(view.doubt.as_ref(), doubt)),
         ("unsettled", json(unsettled)),
     ])
@@ -283,13 +283,13 @@ fn drift(drift: &DriftView) -> Json<'static> {
     ])
 }
 
-fn exception(Applied { accepted, state }: &Applied) -> Json<'static> {
+fn exception(Exception { accepted, state }: &Exception) -> Json<'static> {
     let state = match state {
-        State::Waived => "waived",
-        State::Exceeded => "exceeded",
-        State::InDoubt => "in_doubt",
-        State::Unused => "unused",
-        State::Expired => "expired",
+        ExceptionState::Waived => "waived",
+        ExceptionState::Exceeded => "exceeded",
+        ExceptionState::InDoubt => "in_doubt",
+        ExceptionState::Unused => "unused",
+        ExceptionState::Expired => "expired",
     };
     object([
         ("endpoint", json(&accepted.endpoint)),

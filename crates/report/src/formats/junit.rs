@@ -188,7 +188,7 @@ fn properties(body: &mut String, view: &View) {
         ("evidence", Some(view.evidence.clone())),
         ("stored numbers", view.stored.as_ref().map(|stored| stored.headline.to_string())),
         ("strict", Some(view.report.comparison.strict.to_string())),
-        ("baseline", Some(view.report.baseline.clone())),
+        ("baseline", Some(view.report.baseline_origin.clone())),
         ("baseline commit", Some(baseline.commit.clone())),
         ("candidate commit", Some(candidate.commit.clone())),
         ("load", candidate.load.as_ref().map(ToString::to_string)),

@@ -6,7 +6,7 @@ use judge::model::text::{cut, endpoint_shown, printable};
 
 use crate::view::drift::UPDATES;
 use crate::view::next::NextStep;
-use crate::view::series::{HEADER, SeriesView};
+use crate::view::series::{BASELINE, CANDIDATE, CHANGE, HEADER, LIMIT, METRIC, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, capitalized, count};
 use crate::view::{ENDPOINTS, FINDINGS, Finding, LINE_COLUMNS, View};
@@ -30,7 +30,7 @@ pub fn render(view: &View) -> String {
     let mut text = format!("{MARKER}\n## {sign} {}\n\n", prose(&view.headline.to_string()));
     text.push_str(&table_head(&WORST_COLUMNS));
     for row in view.worst_rows() {
-        text.push_str(&table_row(&row, &WORST_COLUMNS, row.status_cell(view.is_conclusive)));
+        text.push_str(&table_row(&row, &WORST_COLUMNS, view.status_cell(&row)));
     }
     text.push('\n');
     text.push_str(&trust(view));
@@ -45,7 +45,7 @@ pub fn render(view: &View) -> String {
     text
 }
 
-const WORST_COLUMNS: [usize; 5] = [0, 1, 2, 3, 6];
+const WORST_COLUMNS: [usize; 5] = [METRIC, BASELINE, CANDIDATE, CHANGE, STATUS];
 
 fn trust(view: &View) -> String {
     let notes = match view.notes.len() {
@@ -176,7 +176,7 @@ fn endpoints(view: &View, room: usize) -> String {
     let mut rows = String::new();
     let mut shown = 0;
     for series in view.worst_series() {
-        let row = table_row(series, &columns, series.status_cell(false));
+        let row = table_row(series, &columns, &series.cells[STATUS]);
         if rows.len() + row.len() + FRAME_BYTES > room {
             break;
         }
@@ -204,7 +204,7 @@ fn endpoints(view: &View, room: usize) -> String {
 
 fn compared(view: &View) -> String {
     let mut text = "<details>\n<summary>What was compared</summary>\n\n".to_owned();
-    let lines = [&view.report.baseline].into_iter().chain(&view.report.details);
+    let lines = [&view.report.baseline_origin].into_iter().chain(&view.details);
     list(&mut text, lines.map(|line| format!("- {}\n", prose(line))), usize::MAX, "lines");
     text.push_str("\n</details>\n");
     text
@@ -217,7 +217,7 @@ fn columns(series: &[SeriesView]) -> Vec<usize> {
 fn table(text: &mut String, series: &[SeriesView], columns: &[usize]) {
     text.push_str(&table_head(columns));
     for series in series {
-        text.push_str(&table_row(series, columns, series.status_cell(false)));
+        text.push_str(&table_row(series, columns, &series.cells[STATUS]));
     }
     text.push('\n');
 }
@@ -227,7 +227,7 @@ fn table_head(columns: &[usize]) -> String {
     let mut rule = "|".to_owned();
     for column in columns {
         let _ = write!(head, " {} |", HEADER[*column]);
-        rule.push_str(if matches!(column, 0 | 6) { ":--|" } else { "--:|" });
+        rule.push_str(if matches!(*column, METRIC | STATUS) { ":--|" } else { "--:|" });
     }
     format!("{head}\n{rule}\n")
 }
@@ -236,10 +236,10 @@ fn table_row(row: &SeriesView, columns: &[usize], status: &str) -> String {
     let mut line = "|".to_owned();
     for column in columns {
         let cell = &row.cells[*column];
-        let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
-            (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
-            (5, _) => unbroken(cell),
-            (6, _) => signed(row.status, row.tone, status),
+        let dressed = match (*column, cell.strip_prefix(&row.endpoint)) {
+            (METRIC, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
+            (LIMIT, _) => unbroken(cell),
+            (STATUS, _) => signed(row.status, row.tone, status),
             _ => cell.clone(),
         };
         let _ = write!(line, " {} |", dressed.replace('|', "\\|"));

@@ -10,7 +10,7 @@ use judge::model::text::cut;
 use crate::view::acceptance::ACCEPT;
 use crate::view::headline::VERDICT_COLUMNS;
 use crate::view::next::NextStep;
-use crate::view::series::{HEADER, SeriesView};
+use crate::view::series::{BASELINE, CANDIDATE, HEADER, INTERVAL, LIMIT, METRIC, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, count};
 use crate::view::{FINDINGS, Finding, View};
@@ -20,8 +20,6 @@ const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
-
-const STATUS: usize = HEADER.len() - 1;
 
 /// The number of columns of a series' name that are kept even when other columns are dropped: those of
 /// `GET /claims requests_per_sec 1/s`.
@@ -46,159 +44,210 @@ pub struct Screen {
 
 /// Writes the report. The last line is the headline.
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
-    let mut text = String::new();
-    let is_short = is_short(verbosity, screen);
+    let mut out = Writer { text: String::new(), screen };
+    // A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
+    let is_short = verbosity != Verbosity::Verbose && screen.columns.is_some();
     if verbosity != Verbosity::Quiet && !is_short {
-        acceptance(&mut text, view, screen);
+        out.acceptance(view);
     }
     if verbosity != Verbosity::Quiet {
-        tables(&mut text, view, verbosity, screen);
+        out.tables(view, verbosity);
     }
-    findings(&mut text, view, verbosity, screen);
-    changes(&mut text, view, verbosity, screen);
-    let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
+    out.findings(view, verbosity, is_short);
+    out.changes(view, verbosity);
     for note in view.notes.iter().filter(|note| !is_short || !view.repeated_notes.contains(note)) {
-        line(YELLOW, "note", &format!(": {note}"));
+        out.marked(YELLOW, "note", &format!(": {note}"));
     }
     if verbosity != Verbosity::Quiet {
         let evidence = if is_short { &view.evidence_short } else { &view.evidence };
-        line(Style::new(), "", &format!("evidence: {evidence}"));
-        line(Style::new(), "", &view.report.baseline);
+        out.line(&format!("evidence: {evidence}"));
+        out.line(&view.report.baseline_origin);
     }
     if verbosity == Verbosity::Verbose {
-        for detail in view.report.details.iter().chain(&view.usage) {
-            line(Style::new(), "", detail);
+        for detail in view.details.iter().chain(&view.usage) {
+            out.line(detail);
         }
     }
     if verbosity != Verbosity::Quiet {
         if is_short && !view.acceptance.is_empty() {
-            let pointer = format!("{ACCEPT}, add the entries of --verbose to {}", view.report.background.config);
-            wrap(&mut text, Style::new(), "", &pointer, screen);
+            out.line(&format!("{ACCEPT}, add the entries of --verbose to {}", view.report.background.config));
         }
-        next(&mut text, &view.next, screen);
+        out.next(&view.next);
     }
     let style = match view.tone {
         Tone::Fail => RED,
         Tone::Ok => GREEN.bold(),
         Tone::Warn | Tone::Unsure | Tone::Plain => YELLOW.bold(),
     };
-    wrap(&mut text, style, &view.headline.words(), &format!(": {}", view.headline.sentence()), screen);
-    text
+    out.marked(style, &view.headline.words(), &format!(": {}", view.headline.sentence()));
+    out.text
 }
 
-/// A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
-fn is_short(verbosity: Verbosity, screen: Screen) -> bool {
-    verbosity != Verbosity::Verbose && screen.columns.is_some()
-}
-
-fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    if verbosity != Verbosity::Verbose {
-        table(text, view.main_metrics(), screen);
-        text.push('\n');
-        return;
-    }
-    table(text, &view.total, screen);
-    text.push('\n');
-    if !view.endpoints.is_empty() {
-        table(text, view.worst_series(), screen);
-        text.push('\n');
-    }
-    if let Some(stored) = &view.stored {
-        wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
-        table(text, &stored.judged, screen);
-        text.push('\n');
-    }
+/// The text so far, and the screen that it is for.
+struct Writer {
+    text: String,
+    screen: Screen,
 }
 
 /// The number of endpoints that fit on one screen with the table, the next steps and the verdict.
 const WORST: usize = 3;
 
-fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    let of_endpoints = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.endpoint.is_some()));
-    let (listed, most): (Vec<&Finding>, usize) = match verbosity {
-        Verbosity::Quiet => (view.findings.iter().collect(), FINDINGS),
-        Verbosity::Normal => (of_endpoints.collect(), WORST),
-        Verbosity::Verbose => (Vec::new(), 0),
-    };
-    for finding in listed.iter().take(most) {
-        let also = if verbosity == Verbosity::Quiet { &finding.also } else { "" };
-        finding_line(text, finding, also, screen);
-    }
-    if listed.len() > most {
-        let more = format!("... and {} more: see --verbose", count(listed.len() - most, "endpoint"));
-        wrap(text, Style::new(), "", &more, screen);
-    }
-    let is_short = is_short(verbosity, screen);
-    for finding in view.findings_with(if is_short { &[] } else { &view.exception_findings }) {
-        finding_line(text, finding, &finding.also, screen);
-    }
-    if is_short && !view.exceptions.is_empty() {
-        wrap(text, Style::new(), "", &view.exceptions, screen);
-    }
-    if let (Verbosity::Verbose, Some(drift)) = (verbosity, &view.drift) {
-        for update in &drift.updates {
-            wrap(text, Style::new(), "", &format!("accepted since {}: {}", drift.name, update.sentence()), screen);
+impl Writer {
+    fn tables(&mut self, view: &View, verbosity: Verbosity) {
+        if verbosity != Verbosity::Verbose {
+            self.table(view.main_metrics());
+            return;
+        }
+        self.table(&view.total);
+        if !view.endpoints.is_empty() {
+            self.table(view.worst_series());
+        }
+        if let Some(stored) = &view.stored {
+            self.marked(DIM, "by the stored numbers", &format!(": {}", stored.headline));
+            self.table(&stored.judged);
         }
     }
-}
 
-fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    const SHOWN: usize = 3;
-    let shown = match verbosity {
-        Verbosity::Quiet => return,
-        Verbosity::Normal => SHOWN,
-        Verbosity::Verbose => usize::MAX,
-    };
-    for line in view.change_lines().into_iter().take(shown) {
-        wrap(text, BOLD, "changed", &format!(": {line}"), screen);
-    }
-}
-
-fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen) {
-    wrap(text, style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text), screen);
-}
-
-fn acceptance(text: &mut String, view: &View, screen: Screen) {
-    if view.acceptance.is_empty() {
-        return;
-    }
-    wrap(text, Style::new(), "", &format!("{}:", view.acceptance_heading()), screen);
-    for line in view.acceptance.lines() {
-        let _ = writeln!(text, "  {line}");
-    }
-}
-
-/// Writes the commands to copy. One that does not fit beside its purpose gets a line that the terminal breaks, since a
-/// line that ends within a command could not be copied.
-fn next(text: &mut String, steps: &[NextStep], screen: Screen) {
-    for NextStep { what, command } in steps {
-        if command.is_empty() {
-            wrap(text, BOLD, "next", &format!(": {what}"), screen);
-            continue;
+    fn findings(&mut self, view: &View, verbosity: Verbosity, is_short: bool) {
+        let of_endpoints = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.endpoint.is_some()));
+        let (listed, most): (Vec<&Finding>, usize) = match verbosity {
+            Verbosity::Quiet => (view.findings.iter().collect(), FINDINGS),
+            Verbosity::Normal => (of_endpoints.collect(), WORST),
+            Verbosity::Verbose => (Vec::new(), 0),
+        };
+        for finding in listed.iter().take(most) {
+            self.finding(finding, if verbosity == Verbosity::Quiet { &finding.also } else { "" });
         }
-        let line = format!(": {what}: {command}");
-        if screen.columns.is_none_or(|width| "next".width() + line.width() <= width) {
-            wrap(text, BOLD, "next", &line, screen);
-        } else {
-            wrap(text, BOLD, "next", &format!(": {what}:"), screen);
-            let command = if screen.is_ascii { &in_ascii(command) } else { command };
-            let _ = writeln!(text, "  {command}");
+        if listed.len() > most {
+            self.line(&format!("... and {} more: see --verbose", count(listed.len() - most, "endpoint")));
         }
+        for finding in view.findings_with(if is_short { &[] } else { &view.exception_findings }) {
+            self.finding(finding, &finding.also);
+        }
+        if is_short && !view.exceptions.is_empty() {
+            self.line(&view.exceptions);
+        }
+        if let (Verbosity::Verbose, Some(drift)) = (verbosity, &view.drift) {
+            for update in &drift.updates {
+                self.line(&format!("accepted since {}: {}", drift.name, update.sentence()));
+            }
+        }
+    }
+
+    fn finding(&mut self, finding: &Finding, also: &str) {
+        self.marked(style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text));
+    }
+
+    fn changes(&mut self, view: &View, verbosity: Verbosity) {
+        const SHOWN: usize = 3;
+        let shown = match verbosity {
+            Verbosity::Quiet => return,
+            Verbosity::Normal => SHOWN,
+            Verbosity::Verbose => usize::MAX,
+        };
+        for line in view.change_lines().into_iter().take(shown) {
+            self.marked(BOLD, "changed", &format!(": {line}"));
+        }
+    }
+
+    fn acceptance(&mut self, view: &View) {
+        if view.acceptance.is_empty() {
+            return;
+        }
+        self.line(&format!("{}:", view.acceptance_heading()));
+        for line in view.acceptance.lines() {
+            let _ = writeln!(self.text, "  {line}");
+        }
+    }
+
+    /// Writes the commands to copy. One that does not fit beside its purpose gets a line that the terminal breaks, since a
+    /// line that ends within a command could not be copied.
+    fn next(&mut self, steps: &[NextStep]) {
+        for NextStep { what, command } in steps {
+            let line = if command.is_empty() { format!(": {what}") } else { format!(": {what}: {command}") };
+            let fits = self.screen.columns.is_none_or(|width| "next".width() + line.width() <= width);
+            if command.is_empty() || fits {
+                self.marked(BOLD, "next", &line);
+            } else {
+                self.marked(BOLD, "next", &format!(": {what}:"));
+                let command = if self.screen.is_ascii { &in_ascii(command) } else { command };
+                let _ = writeln!(self.text, "  {command}");
+            }
+        }
+    }
+
+    /// Writes a table, and an empty line.
+    fn table<'v>(&mut self, series: impl IntoIterator<Item = &'v SeriesView<'v>>) {
+        let line = |series| Line { series, cells: cells(series, self.screen) };
+        let mut lines: Vec<Line> = series.into_iter().map(line).collect();
+        let mut header = HEADER;
+        // Without runs to estimate the noise from there is no interval to show.
+        let is_empty = |column: usize| lines.iter().all(|line| line.cells[column].is_empty());
+        for column in (0..header.len()).filter(|column| is_empty(*column)) {
+            header[column] = "";
+        }
+        if let Some(width) = self.screen.columns {
+            fit(&mut header, &mut lines, width);
+        }
+        let widths = widths(&header, &lines);
+        write_cells(&mut self.text, &header, &widths, [DIM; 3]);
+        for Line { series, cells } in &lines {
+            let name = if series.status.is_finding() { BOLD } else { Style::new() };
+            let cells = cells.each_ref().map(String::as_str);
+            write_cells(&mut self.text, &cells, &widths, [name, Style::new(), style(series.status)]);
+        }
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, line: &str) {
+        self.marked(Style::new(), "", line);
+    }
+
+    /// Writes one line that begins with a word in a style. If it is too long it goes on below, indented, at the next word.
+    fn marked(&mut self, style: Style, head: &str, rest: &str) {
+        const INDENT: usize = 2;
+        let Writer { text, screen } = self;
+        let [head, rest] = [head, rest].map(|part| if screen.is_ascii { in_ascii(part) } else { part.to_owned() });
+        let Some(width) = screen.columns else {
+            let _ = writeln!(text, "{}{rest}", painted(style, &head));
+            return;
+        };
+        let (mut column, mut at) = (0, 0);
+        for (place, whole) in format!("{head}{rest}").split(' ').enumerate() {
+            let word = cut(whole, width.saturating_sub(INDENT));
+            let word = if screen.is_ascii { in_ascii(&word) } else { word };
+            let needed = word.width();
+            if place > 0 && column + 1 + needed > width {
+                let _ = write!(text, "\n{:INDENT$}", "");
+                column = INDENT;
+            } else if place > 0 {
+                text.push(' ');
+                column += 1;
+            }
+            let of_head = head.len().saturating_sub(at).min(whole.len());
+            match word.split_at_checked(of_head).filter(|_| of_head > 0) {
+                Some((styled, plain)) => text.extend([painted(style, styled).as_str(), plain]),
+                None => text.push_str(&word),
+            }
+            column += needed;
+            at += whole.len() + 1;
+        }
+        text.push('\n');
     }
 }
 
 /// Lines as a screen shows them: one that is too long goes on below, at the next word. An indented line is a command to
 /// copy, or a quotation, and stays as it is.
 pub fn wrapped(lines: &str, screen: Screen) -> String {
-    let mut text = String::new();
+    let mut out = Writer { text: String::new(), screen };
     for line in lines.lines() {
         if line.starts_with(' ') {
-            let _ = writeln!(text, "{line}");
+            let _ = writeln!(out.text, "{line}");
         } else {
-            wrap(&mut text, Style::new(), "", line, screen);
+            out.line(line);
         }
     }
-    text
+    out.text
 }
 
 /// The clauses of a sentence that fit, or the ends of the first.
@@ -211,61 +260,29 @@ fn first_clauses(sentence: &str, columns: usize) -> String {
 /// Writes the report of a command that judged nothing. The last line is the verdict. On a screen, one that is too long for it
 /// stands above, and the verdict has its beginning.
 pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
-    let mut text = String::new();
-    let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
+    let mut out = Writer { text: String::new(), screen };
     if let Some(saved) = unjudged.saved() {
         for value in &saved.values {
             let spread = value.spread();
             let spread = if spread.is_empty() { spread } else { format!("  ({spread})") };
             let metric = value.metric.name();
-            line(Style::new(), "", &format!("{metric:<18}{:>10}{spread}", value.shown()));
+            out.line(&format!("{metric:<18}{:>10}{spread}", value.shown()));
         }
-        next(&mut text, &unjudged.next(), screen);
+        out.next(&unjudged.next());
     }
     let style = if unjudged.exit_code() == 0 { GREEN.bold() } else { RED };
     let mut sentence = unjudged.sentence();
     let room = VERDICT_COLUMNS - unjudged.word().width() - ": ".len();
     if screen.columns.is_some() && sentence.width() > room {
-        wrap(&mut text, Style::new(), "", &sentence, screen);
+        out.line(&sentence);
         sentence = first_clauses(&sentence, room);
     }
-    wrap(&mut text, style, unjudged.word(), &format!(": {sentence}"), screen);
-    text
+    out.marked(style, unjudged.word(), &format!(": {sentence}"));
+    out.text
 }
 
 pub(crate) fn in_ascii(text: &str) -> String {
     text.replace('→', "->").replace('…', "...")
-}
-
-/// Writes one line, with its head in a style. If it is too long it goes on below, indented, at the next word.
-fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen) {
-    const INDENT: usize = 2;
-    let [head, rest] = [head, rest].map(|part| if screen.is_ascii { in_ascii(part) } else { part.to_owned() });
-    let Some(width) = screen.columns else {
-        let _ = writeln!(text, "{}{rest}", painted(style, &head));
-        return;
-    };
-    let (mut column, mut at) = (0, 0);
-    for (place, whole) in format!("{head}{rest}").split(' ').enumerate() {
-        let word = cut(whole, width.saturating_sub(INDENT));
-        let word = if screen.is_ascii { in_ascii(&word) } else { word };
-        let needed = word.width();
-        if place > 0 && column + 1 + needed > width {
-            let _ = write!(text, "\n{:INDENT$}", "");
-            column = INDENT;
-        } else if place > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        let of_head = head.len().saturating_sub(at).min(whole.len());
-        match word.split_at_checked(of_head).filter(|_| of_head > 0) {
-            Some((styled, plain)) => text.extend([painted(style, styled).as_str(), plain]),
-            None => text.push_str(&word),
-        }
-        column += needed;
-        at += whole.len() + 1;
-    }
-    text.push('\n');
 }
 
 /// A series, and its cells as they fit on the screen.
@@ -278,31 +295,11 @@ fn cells(series: &SeriesView, screen: Screen) -> [String; 7] {
     let mut cells = series.cells.clone();
     let sign = series.tone.sign();
     if screen.is_ascii {
-        cells[0] = in_ascii(&cells[0]);
+        cells[METRIC] = in_ascii(&cells[METRIC]);
     } else if !sign.is_empty() {
         cells[STATUS].insert_str(0, &format!("{sign} "));
     }
     cells
-}
-
-fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<'v>>, screen: Screen) {
-    let mut lines: Vec<Line> = series.into_iter().map(|series| Line { series, cells: cells(series, screen) }).collect();
-    let mut header = HEADER;
-    // Without runs to estimate the noise from there is no interval to show.
-    let is_empty = |column: usize| lines.iter().all(|line| line.cells[column].is_empty());
-    for column in (0..header.len()).filter(|column| is_empty(*column)) {
-        header[column] = "";
-    }
-    if let Some(width) = screen.columns {
-        fit(&mut header, &mut lines, width);
-    }
-    let widths = widths(&header, &lines);
-    write_cells(text, &header, &widths, [DIM; 3]);
-    for Line { series, cells } in &lines {
-        let name = if series.status.is_finding() { BOLD } else { Style::new() };
-        let cells = cells.each_ref().map(String::as_str);
-        write_cells(text, &cells, &widths, [name, Style::new(), style(series.status)]);
-    }
 }
 
 fn widths(header: &[&str; 7], lines: &[Line]) -> [usize; 7] {
@@ -323,8 +320,8 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         let others: usize = columns[1..].iter().filter(|column| **column > 0).map(|column| column + 2).sum();
         (width.saturating_sub(others), columns[0])
     };
-    // Interval, limit, why a status is in doubt (`--verbose` explains it), baseline, candidate.
-    for column in [4, 5, STATUS, 1, 2] {
+    // Of the status only the reason of a doubt, which `--verbose` explains.
+    for column in [INTERVAL, LIMIT, STATUS, BASELINE, CANDIDATE] {
         let (room, needed) = room(header, lines);
         if room >= needed.min(LEAST_NAME) {
             break;
@@ -339,7 +336,7 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         }
     }
     let (room, _) = room(header, lines);
-    for Line { series, cells: [name, ..] } in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
+    for Line { series, cells: [name, ..] } in lines.iter_mut().filter(|line| line.cells[METRIC].width() > room) {
         let metric = name.split_off(series.endpoint.len());
         let endpoint = cut(&series.endpoint, room.saturating_sub(metric.width()).max(1));
         *name = format!("{endpoint}{metric}");

@@ -9,7 +9,9 @@ use judge::model::text::{cut, printable};
 
 use crate::view::drift::{author, note};
 use crate::view::series::SHOWN_METRICS;
-use crate::view::words::{both, change_text, count, interval_text, name_of_series, short_change_text, value};
+use crate::view::words::{
+    both, change_text, count, interval_text, name_of_series, short_change_text, shown_commit, value,
+};
 
 /// The accepted baselines of a file, newest first, as the caller hands them over.
 pub struct Timeline<'a> {
@@ -125,7 +127,7 @@ impl Timeline<'_> {
             values.map(|(metric, number)| number.map_or_else(|| "-".to_owned(), |number| value(metric, number)));
         let movement = |of: Option<Movement>| of.map_or_else(String::new, |of| movement_text(self.metric, of));
         let since = if row.is_anchor { "anchor".to_owned() } else { movement(row.since) };
-        [day.to_string(), commit.chars().take(12).collect(), author(row.version)]
+        [day.to_string(), shown_commit(commit, false), author(row.version)]
             .into_iter()
             .chain(values)
             .chain([movement(row.step), since, row.note.clone()])

@@ -9,7 +9,9 @@ use judge::verdict::decision::Presence;
 
 use crate::page::charts::ticks;
 use crate::view::View;
-use crate::view::series::{EndpointView, SHOWN_METRICS, SeriesView, by_limit_usage, shown_p95_first};
+use crate::view::series::{
+    BASELINE, CANDIDATE, EndpointView, SHOWN_METRICS, SeriesView, by_limit_usage, shown_p95_first,
+};
 use crate::view::words::{
     Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, unit_of_value, with_unit,
 };
@@ -17,7 +19,7 @@ use crate::view::words::{
 /// The number of endpoints that are shown first, and the most if more are over a limit. The others are a click away.
 const FIRST: usize = 5;
 const MOST_FIRST: usize = 12;
-/// The same for a metric that is not shown first. Another table has all metrics of all endpoints.
+/// The most endpoints for a metric that is not shown first. Another table has all metrics of all endpoints.
 const MOST_OF_OTHERS: usize = 60;
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. A change beyond has an arrow at the edge, and its number beside it.
@@ -115,13 +117,13 @@ struct Table<'v> {
     /// The number of all endpoints, of which `bars` may have fewer.
     endpoints: usize,
     first: usize,
-    is_conclusive: bool,
+    view: &'v View<'v>,
     axis: ChangeAxis,
     has_others: bool,
 }
 
 impl<'v> Table<'v> {
-    fn new(view: &'v View, metric: Metric, is_first: bool) -> Table<'v> {
+    fn new(view: &'v View<'v>, metric: Metric, is_first: bool) -> Table<'v> {
         let mut bars: Vec<Bar> = view.shown_endpoints().map(|endpoint| Bar::new(endpoint, metric)).collect();
         // An endpoint without the metric comes last.
         bars.sort_by_key(|bar| (bar.shown.is_none(), bar.shown.map(|series| by_limit_usage(series.row))));
@@ -143,18 +145,7 @@ impl<'v> Table<'v> {
             _ if is_worse => "Where it got slower",
             _ => "Each endpoint",
         };
-        Table {
-            metric,
-            title,
-            is_first,
-            bars,
-            total,
-            endpoints,
-            first,
-            is_conclusive: view.is_conclusive,
-            axis,
-            has_others,
-        }
+        Table { metric, title, is_first, bars, total, endpoints, first, view, axis, has_others }
     }
 
     fn write(&self, body: &mut String, anchors: &BTreeMap<&str, String>) {
@@ -210,7 +201,7 @@ impl<'v> Table<'v> {
         if let Some(series) = bar.shown {
             draw_bar(body, series, &self.axis);
         }
-        let status = escaped(bar.shown.map_or("", |series| series.status_cell(self.is_conclusive)));
+        let status = escaped(bar.shown.map_or("", |series| self.view.status_cell(series)));
         let _ = write!(body, "</td><td class=\"verdict {tone}\"><span class=\"status\">{status}</span></td>");
         if self.has_others {
             body.push_str("<td class=\"others\">");
@@ -269,7 +260,7 @@ fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
         Presence::Both { .. } if series.is_hidden() => {
-            format!("{} → {}{}", series.cells[1], series.cells[2], unit_of_value(metric))
+            format!("{} → {}{}", series.cells[BASELINE], series.cells[CANDIDATE], unit_of_value(metric))
         }
         Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
         Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),

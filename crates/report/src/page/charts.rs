@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use judge::model::run::{Metric, PERCENTILES};
 use judge::model::text::{cut, printable};
-use judge::parse::locust_history::{History, HistoryPoint as Moment};
+use judge::parse::locust_history::{History, HistoryPoint};
+use judge::stats::estimate::mean;
 
 use crate::page::svg::{Canvas, Color, Position, Rect, Stroke, TextAnchor};
 use crate::view::charts::{ChartData, CurvePoint};
@@ -28,30 +29,30 @@ pub(crate) struct Chart {
 
 #[derive(Clone, Copy)]
 struct Marker {
-    shape: Shape,
+    shape: MarkerShape,
     color: Color,
 }
 
 #[derive(Clone, Copy)]
-enum Shape {
+enum MarkerShape {
     Dot,
     /// A ring around a dot at the same position leaves both visible.
     Ring,
     Line,
 }
 
-const BASELINE: Marker = Marker { shape: Shape::Ring, color: Color::Blue };
-const CANDIDATE: Marker = Marker { shape: Shape::Dot, color: Color::Violet };
-const LIMIT: Marker = Marker { shape: Shape::Line, color: Color::Ink };
+const BASELINE: Marker = Marker { shape: MarkerShape::Ring, color: Color::Blue };
+const CANDIDATE: Marker = Marker { shape: MarkerShape::Dot, color: Color::Violet };
+const LIMIT: Marker = Marker { shape: MarkerShape::Line, color: Color::Ink };
 
 impl Marker {
     fn draw(self, canvas: &mut Canvas, at: Position) {
         let color = self.color;
         let beside = |x: f64| Position { x: at.x + x, y: at.y };
         match self.shape {
-            Shape::Dot => canvas.circle(at, 4.0, color),
-            Shape::Ring => canvas.ring(at, 5.0, Stroke::new(color, 2.0)),
-            Shape::Line => canvas.line(beside(-8.0), beside(8.0), Stroke::new(color, 2.0)),
+            MarkerShape::Dot => canvas.circle(at, 4.0, color),
+            MarkerShape::Ring => canvas.ring(at, 5.0, Stroke::new(color, 2.0)),
+            MarkerShape::Line => canvas.line(beside(-8.0), beside(8.0), Stroke::new(color, 2.0)),
         }
     }
 }
@@ -340,23 +341,23 @@ const TIPS_A_PANEL: u8 = 40;
 struct Panel {
     title: &'static str,
     height: f64,
-    value: fn(&Moment) -> Option<f64>,
+    value: fn(&HistoryPoint) -> Option<f64>,
 }
 
 /// The panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they are not
 /// shown.
 fn panels(histories: &[&History]) -> Vec<Panel> {
-    let mut moments = histories.iter().flat_map(|history| &history.points);
+    let mut points = histories.iter().flat_map(|history| &history.points);
     let panel = |title, height, value| Panel { title, height, value };
     let mut panels = vec![
-        panel("requests per second", 84.0, |moment| Some(moment.requests_per_sec)),
-        panel("users", 74.0, |moment| Some(moment.users)),
+        panel("requests per second", 84.0, |point| Some(point.requests_per_sec)),
+        panel("users", 74.0, |point| Some(point.users)),
     ];
-    if moments.any(|moment| moment.failures_per_sec > 0.0) {
-        panels.insert(1, panel("failures per second", 84.0, |moment| Some(moment.failures_per_sec)));
+    if points.any(|point| point.failures_per_sec > 0.0) {
+        panels.insert(1, panel("failures per second", 84.0, |point| Some(point.failures_per_sec)));
     }
     if histories.iter().all(|history| history.is_windowed) {
-        panels.insert(0, panel("p95 of the last 10 s, ms", 130.0, |moment| Some(moment.percentiles?.p95_ms)));
+        panels.insert(0, panel("p95 of the last 10 s, ms", 130.0, |point| Some(point.percentiles?.p95_ms)));
     }
     panels
 }
@@ -371,9 +372,10 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     }
     let panels = panels(&histories);
     let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
-    let runs: Vec<Vec<&Moment>> = histories.iter().map(|history| thinned(&history.points, points_a_line)).collect();
+    let runs: Vec<Vec<&HistoryPoint>> =
+        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect();
     let behind = data.baseline_history.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line));
-    let end_s = runs.iter().flatten().chain(&behind).map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
+    let end_s = runs.iter().flatten().chain(&behind).map(|point| point.time_s).fold(1.0, f64::max).ceil();
     let course = Course { runs, behind, end_s };
     let made = histories.len();
     let title = "Runs over time";
@@ -392,7 +394,7 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     }
     let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
     let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
-    let line = |color| Marker { shape: Shape::Line, color };
+    let line = |color| Marker { shape: MarkerShape::Line, color };
     let both = [(line(CANDIDATE.color), "candidate"), (line(BASELINE.color), "baseline")];
     let mut top = legend(&mut canvas, if data.baseline_history.is_some() { &both } else { &both[..1] }) + 18.0;
     for (place, panel) in panels.iter().enumerate() {
@@ -404,7 +406,7 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
-fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
+fn thinned(points: &[HistoryPoint], most: usize) -> Vec<&HistoryPoint> {
     if points.len() <= most {
         return points.iter().collect();
     }
@@ -412,15 +414,15 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
 }
 
 struct Course<'a> {
-    runs: Vec<Vec<&'a Moment>>,
-    behind: Vec<&'a Moment>,
+    runs: Vec<Vec<&'a HistoryPoint>>,
+    behind: Vec<&'a HistoryPoint>,
     end_s: f64,
 }
 
 impl Course<'_> {
     fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
         let all = self.runs.iter().flatten().chain(&self.behind);
-        let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
+        let most = all.filter_map(|point| (panel.value)(point)).fold(0.0, f64::max);
         let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
         let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6) };
         let y = Axis { title: panel.title.to_owned(), ..Axis::linear(0.0, most * 1.05, 4) };
@@ -431,7 +433,7 @@ impl Course<'_> {
         let behind = behind.into_iter().filter(|(run, _)| !run.is_empty());
         let front = self.runs.iter().map(|run| (run, Stroke { color: CANDIDATE.color, width: 2.0, opacity }));
         for (run, stroke) in behind.chain(front) {
-            let at = |moment: &&Moment| Some(field.at(moment.time_s, (panel.value)(moment)?));
+            let at = |point: &&HistoryPoint| Some(field.at(point.time_s, (panel.value)(point)?));
             let points: Vec<Position> = run.iter().filter_map(at).collect();
             canvas.polyline(&points, stroke);
         }
@@ -453,9 +455,9 @@ impl Course<'_> {
 
     /// The mean of a panel's values of the candidate between two moments; `None` if it has none there.
     fn mean(&self, panel: &Panel, from_s: f64, to_s: f64) -> Option<f64> {
-        let near = self.runs.iter().flatten().filter(|moment| (from_s..=to_s).contains(&moment.time_s));
-        let values: Vec<f64> = near.filter_map(|moment| (panel.value)(moment)).collect();
-        if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
+        let near = self.runs.iter().flatten().filter(|point| (from_s..=to_s).contains(&point.time_s));
+        let values: Vec<f64> = near.filter_map(|point| (panel.value)(point)).collect();
+        (!values.is_empty()).then(|| mean(&values))
     }
 }
 

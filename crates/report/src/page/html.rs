@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use judge::model::text::{cut, endpoint_shown, escaped, printable};
-use judge::verdict::compare::ERROR;
+use judge::stats::SIGNIFICANCE;
 
 use crate::page::anchors::anchors;
 use crate::page::bars;
@@ -12,7 +12,7 @@ use crate::page::charts::{self, Chart};
 use crate::view::drift::{DriftView, UPDATES};
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
-use crate::view::series::{EndpointView, HEADER, SeriesView, Tile};
+use crate::view::series::{EndpointView, HEADER, METRIC, SeriesView, Tile};
 use crate::view::unjudged::{Saved, Unjudged};
 use crate::view::words::{Status, Tone, capitalized, count, tile_name};
 use crate::view::{FINDINGS, Finding, LINE_COLUMNS, View};
@@ -374,7 +374,7 @@ fn charts(body: &mut String, view: &View) {
 fn total(body: &mut String, view: &View) {
     body.push_str("<details>\n<summary><h2 id=\"total\">All requests together, every metric</h2></summary>\n");
     if view.total.iter().any(|series| series.row.evidence.interval.is_some()) {
-        let confidence_pct = 100.0 * (1.0 - ERROR);
+        let confidence_pct = 100.0 * (1.0 - SIGNIFICANCE);
         let _ = writeln!(
             body,
             "<p class=\"note\">Interval: {confidence_pct:.0}% confidence interval of the change, from run-to-run spread; of an error rate, from the counts of failures.</p>"
@@ -407,7 +407,7 @@ fn compared(body: &mut String, view: &View) {
     }
     body.push_str("</tbody>\n</table>\n</div>\n<ul class=\"details\">\n");
     let evidence = format!("evidence: {}", view.evidence);
-    let lines = [evidence.as_str(), &view.report.baseline].into_iter().chain(view.other_details.iter().copied());
+    let lines = [&evidence, &view.report.baseline_origin].into_iter().chain(&view.report.other_details);
     for line in lines.filter(|line| !line.is_empty()) {
         let _ = writeln!(body, "<li>{}</li>", shortened(&printable(line), SENTENCE));
     }
@@ -462,7 +462,7 @@ fn table(body: &mut String, label: &str, groups: impl Iterator<Item = String>) {
 }
 
 fn series_rows(series: &[SeriesView]) -> String {
-    series.iter().map(|series| row(&series.cells[0], series)).collect()
+    series.iter().map(|series| row(&series.cells[METRIC], series)).collect()
 }
 
 fn row(name: &str, series: &SeriesView) -> String {

@@ -26,7 +26,7 @@ pub(crate) fn entries(report: &Report) -> String {
     let ceilings: Vec<(&Row, String)> = failed.filter(|row| !row.is_missing()).map(|row| (row, ceiling(row))).collect();
     let mut entries = String::new();
     for (row, up_to) in ceilings.iter().take(FINDINGS) {
-        if comparison.exceptions.iter().any(|applied| applied.accepted.covers(row.endpoint, row.metric)) {
+        if comparison.exceptions.iter().any(|exception| exception.accepted.covers(row.endpoint, row.metric)) {
             entries.push_str("# This replaces the entry for the same series.\n");
         }
         let (endpoint, metric) = (toml_string(row.endpoint.unwrap_or_default()), row.metric);

@@ -116,12 +116,12 @@ fn change(cause: &Cause, unit: &str) -> String {
     let Interval { low, high } = cause.interval;
     let unit = if unit == "%" { " pp" } else { unit };
     match cause.scale {
-        Scale::Ratio if cause.candidate >= TIMES * cause.baseline => {
+        Scale::Relative if cause.candidate >= TIMES * cause.baseline => {
             let [low, high] = [low, high].map(|end| 1.0 + end / 100.0);
             format!("{} times, interval {}..{}", number(cause.candidate / cause.baseline), number(low), number(high))
         }
-        Scale::Ratio => format!("{:+.1}%, interval {}", percent(cause), interval_text(cause.interval)),
-        Scale::Difference => {
+        Scale::Relative => format!("{:+.1}%, interval {}", percent(cause), interval_text(cause.interval)),
+        Scale::Absolute => {
             let signed = |value: f64| format!("{}{}", if value < 0.0 { "-" } else { "+" }, number(value.abs()));
             let rise = signed(cause.candidate - cause.baseline);
             format!("{rise}{unit}, interval {}..{}", signed(low), signed(high))

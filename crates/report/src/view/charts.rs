@@ -27,12 +27,7 @@ impl<'a> ChartData<'a> {
     pub(crate) fn of(report: &'a Report<'a>) -> ChartData<'a> {
         let comparison = report.comparison;
         let p95 = comparison.total_row(Metric::P95);
-        let of_runs = &report.background.baseline_p95_ms;
-        let baseline = if of_runs.is_empty() {
-            p95.and_then(|row| row.presence.baseline()).into_iter().collect()
-        } else {
-            of_runs.clone()
-        };
+        let baseline = report.background.baseline_p95_ms.clone();
         let candidate = report.runs.iter().map(|run| run.total.value(Metric::P95)).collect();
         let of_candidate = if report.runs.is_empty() { Vec::new() } else { file::distribution(report.runs) };
         ChartData {

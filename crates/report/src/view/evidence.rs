@@ -36,7 +36,7 @@ pub fn evidence(comparison: &Comparison) -> String {
     format!("{brief}{reasons}; {}{by_five}", noise_text(detectable))
 }
 
-/// The same without what the headline has.
+/// The evidence without what the headline has.
 pub(crate) fn short(comparison: &Comparison) -> String {
     let noise = detectable(comparison).map_or_else(
         || ", so the point estimate decides".to_owned(),
@@ -45,7 +45,7 @@ pub(crate) fn short(comparison: &Comparison) -> String {
     format!("{}{noise}", brief(comparison))
 }
 
-/// The same in a few words: `conclusive after 2 runs (baseline: 10)`.
+/// The evidence in a few words: `conclusive after 2 runs (baseline: 10)`.
 pub fn brief(comparison: &Comparison) -> String {
     let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
     let runs = if comparison.paired {

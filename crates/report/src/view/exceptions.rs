@@ -2,7 +2,7 @@
 
 use judge::model::limits::Accepted;
 use judge::model::text::{cut, printable};
-use judge::verdict::accepted::{Applied, State};
+use judge::verdict::accepted::{Exception, ExceptionState};
 use judge::verdict::compare::Comparison;
 use judge::verdict::decision::Row;
 
@@ -43,13 +43,13 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
 
 pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
-    for applied @ Applied { accepted, state } in &comparison.exceptions {
+    for exception @ Exception { accepted, state } in &comparison.exceptions {
         let (series, until) = (accepted_series(accepted), accepted.until);
-        if *state == State::Expired {
+        if *state == ExceptionState::Expired {
             notes.push(format!(
                 "the exception for {series} ended on {until}, and the normal limit applies again: remove it from perf.toml"
             ));
-        } else if applied.ends_soon() {
+        } else if exception.ends_soon() {
             let left = time_left(accepted);
             notes.push(format!("the exception for {series} ends {left} ({until}): {}", reason(accepted)));
         }
@@ -67,15 +67,15 @@ fn time_left(accepted: &Accepted) -> String {
 /// All exceptions on one line: `4 exceptions: p95 until 2026-12-31 (in 9 days), 1 more, 1 not used, 1 ended`. Empty if there
 /// are none.
 pub(crate) fn summary(comparison: &Comparison) -> String {
-    let is_used = |applied: &&Applied| !matches!(applied.state, State::Unused | State::Expired);
-    let mut used: Vec<&Applied> = comparison.exceptions.iter().filter(is_used).collect();
-    used.sort_by_key(|applied| applied.accepted.days_left);
+    let is_used = |exception: &&Exception| !matches!(exception.state, ExceptionState::Unused | ExceptionState::Expired);
+    let mut used: Vec<&Exception> = comparison.exceptions.iter().filter(is_used).collect();
+    used.sort_by_key(|exception| exception.accepted.days_left);
     let unused = comparison.unused_exceptions().count();
-    let ended = comparison.exceptions.iter().filter(|applied| applied.state == State::Expired).count();
+    let ended = comparison.exceptions.iter().filter(|exception| exception.state == ExceptionState::Expired).count();
     let mut parts = Vec::new();
-    if let Some(applied @ Applied { accepted, .. }) = used.first() {
+    if let Some(exception @ Exception { accepted, .. }) = used.first() {
         let series = cut(&name_of_series(accepted.endpoint.as_deref(), accepted.metric), NAME_COLUMNS);
-        let left = if applied.ends_soon() { format!(" ({})", time_left(accepted)) } else { String::new() };
+        let left = if exception.ends_soon() { format!(" ({})", time_left(accepted)) } else { String::new() };
         parts.push(format!("{series} until {}{left}", accepted.until));
     }
     for (number, what) in [(used.len().saturating_sub(1), "more"), (unused, "not used"), (ended, "ended")] {
@@ -121,8 +121,8 @@ fn accepted_series(accepted: &Accepted) -> String {
 /// The exceptions that a new baseline absorbs, for the command that saves it.
 pub fn absorbed(comparison: &Comparison) -> Option<String> {
     let mut series = Vec::new();
-    for Applied { accepted, state } in &comparison.exceptions {
-        if matches!(state, State::Waived | State::Exceeded | State::InDoubt) {
+    for Exception { accepted, state } in &comparison.exceptions {
+        if matches!(state, ExceptionState::Waived | ExceptionState::Exceeded | ExceptionState::InDoubt) {
             let row = comparison.row(accepted.endpoint.as_deref(), accepted.metric)?;
             let change = row.change().map_or_else(String::new, |change| change_text(row.metric, change));
             series.push(format!("{} ({change})", accepted_series(accepted)));

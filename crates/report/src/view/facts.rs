@@ -1,10 +1,11 @@
 //! The facts about both sides: commits, machines, load and versions.
 
 use judge::model::run::{Precision, Provenance};
+use judge::model::text::printable;
 
 use crate::view::input::{Report, Sides};
 use crate::view::usage;
-use crate::view::words::shown_commit;
+use crate::view::words::{count, shown_commit, shown_side};
 
 pub(crate) struct Fact {
     pub(crate) name: &'static str,
@@ -26,8 +27,6 @@ impl Fact {
     }
 }
 
-const RUNS: &str = "runs";
-
 fn values(of: &Provenance, runs: usize) -> Vec<(&'static str, String)> {
     let precision = match of.precision {
         Precision::Coarse => "2 significant digits (Locust's default)",
@@ -37,7 +36,7 @@ fn values(of: &Provenance, runs: usize) -> Vec<(&'static str, String)> {
         ("service", of.host.clone()),
         ("commit", if of.host.is_empty() { shown_commit(&of.commit, of.dirty) } else { String::new() }),
         ("measured", of.timestamp.clone()),
-        (RUNS, runs.to_string()),
+        ("runs", runs.to_string()),
         ("load", of.load.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("machine", of.machine.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Locust", of.locust.clone()),
@@ -49,13 +48,19 @@ fn values(of: &Provenance, runs: usize) -> Vec<(&'static str, String)> {
     values
 }
 
-/// The details that do not repeat a fact of the candidate. A number of runs would be found in any of them.
-pub(crate) fn other_details<'a>(report: &'a Report, facts: &[Fact]) -> Vec<&'a str> {
-    let known: Vec<&String> = facts
-        .iter()
-        .filter(|fact| fact.name != RUNS && !fact.sides.candidate.is_empty())
-        .map(|fact| &fact.sides.candidate)
-        .collect();
-    let is_known = |line: &&str| known.iter().any(|value| line.contains(value.as_str()));
-    report.details.iter().map(String::as_str).filter(|line| !line.is_empty() && !is_known(line)).collect()
+pub(crate) fn details(report: &Report) -> Vec<String> {
+    let side = report.provenance.candidate;
+    let Provenance { host, load, machine, locust, python, gate, .. } = side;
+    let (commit, runs) = (if host.is_empty() { "commit " } else { "" }, report.comparison.runs.candidate);
+    let mut details = vec![format!("candidate: {commit}{}, {}", shown_side(side), count(runs, "run"))];
+    details.extend(load.as_ref().map(|load| format!("load: {load}")));
+    details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
+    if !locust.is_empty() {
+        details.push(format!("Locust {locust}, Python {}", if python.is_empty() { "unknown" } else { python }));
+    }
+    if !gate.is_empty() {
+        details.push(format!("locust-gate {gate}"));
+    }
+    details.extend_from_slice(&report.other_details);
+    details.iter().map(|detail| printable(detail)).collect()
 }

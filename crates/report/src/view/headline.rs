@@ -8,12 +8,12 @@ use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Shift};
 use judge::verdict::endpoints::Coverage;
-use judge::verdict::traffic::TrafficChange;
+use judge::verdict::traffic::{TrafficChange, TrafficKind};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
 use crate::view::series::{
-    endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
+    can_fail, endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
 };
 use crate::view::words::{
     Status, both, count, limit_text, listed, percent, series_name, short_change, short_change_text, shown_commit,
@@ -91,7 +91,7 @@ impl Headline {
         also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         also.retain(|part| !part.is_empty());
         let found = if also.is_empty() { String::new() } else { also.remove(0) };
-        let failed = Failures::of(comparison).first().map(|row| row.metric);
+        let failed = FailedRows::of(comparison).first().map(|row| row.metric);
         Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
     }
 
@@ -138,7 +138,7 @@ impl Headline {
 
 /// Why the stored numbers failed, by how the baseline's commit does now in the series that was worst.
 fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
-    let failures = Failures::of(stored);
+    let failures = FailedRows::of(stored);
     let Some(worst) = failures.first() else {
         let what = if failures.missing.is_empty() {
             "the response sizes and the shares of the load are the same at the baseline's commit"
@@ -162,19 +162,19 @@ fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
 }
 
 /// The failures of a comparison: for all requests together in the order of the metrics, for endpoints worst first.
-struct Failures<'a> {
+struct FailedRows<'a> {
     total: Vec<&'a Row<'a>>,
     endpoints: Vec<&'a Row<'a>>,
     missing: Vec<&'a Row<'a>>,
 }
 
-impl<'a> Failures<'a> {
-    fn of(comparison: &'a Comparison<'a>) -> Failures<'a> {
+impl<'a> FailedRows<'a> {
+    fn of(comparison: &'a Comparison<'a>) -> FailedRows<'a> {
         let failed = findings(comparison).into_iter().filter(|row| row.is_failure());
         let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.partition(|row| row.is_missing());
         let (mut total, endpoints): (Vec<&Row>, Vec<&Row>) = over.into_iter().partition(|row| row.endpoint.is_none());
         total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
-        Failures { total, endpoints, missing }
+        FailedRows { total, endpoints, missing }
     }
 
     /// The failure that the headline has in numbers; `None` if nothing failed but missing endpoints.
@@ -184,7 +184,7 @@ impl<'a> Failures<'a> {
 }
 
 fn of_fail(comparison: &Comparison) -> Vec<String> {
-    let failures = Failures::of(comparison);
+    let failures = FailedRows::of(comparison);
     let reason = failures.first().and_then(Row::reason);
     if let Some(Reason::FewAnswers(few)) = reason {
         let requests = few_answers_text(few);
@@ -210,7 +210,7 @@ fn of_fail(comparison: &Comparison) -> Vec<String> {
     parts
 }
 
-fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> String {
+fn failed_endpoints(comparison: &Comparison, failures: &FailedRows) -> String {
     let Some(worst) = failures.endpoints.first() else { return String::new() };
     let mut names: Vec<&str> = failures.endpoints.iter().filter_map(|row| row.endpoint).collect();
     names.sort_unstable();
@@ -264,14 +264,42 @@ fn of_pass(comparison: &Comparison) -> Vec<String> {
         Some(endpoint) if worst.is_missing() => format!("{} is MISSING", endpoint_shown(endpoint)),
         _ => format!("{} {}", series_name(worst), change_or_value(worst)),
     });
-    let warning = worst.or_else(|| comparison.traffic.first().map(TrafficChange::text)).map(|worst| {
+    let of_traffic = |change: &TrafficChange| {
+        let is_shorter = change.kind == TrafficKind::Size && change.candidate < change.baseline;
+        let guess = if is_shorter { " (an error page?)" } else { "" };
+        format!("{} {}{guess}", cut(&endpoint_shown(change.endpoint), NAME_COLUMNS), change.change())
+    };
+    let warning = worst.or_else(|| comparison.traffic.first().map(of_traffic)).map_or_else(String::new, |worst| {
         let worst_word = if number > 1 { ", worst" } else { ":" };
         format!("{}{worst_word} {worst}", count(number, "warning"))
     });
-    let mut parts = vec![could_not_be_judged(&unjudged), format!("{p95}{within}")];
-    parts.extend(warning);
-    parts.push(doubted(comparison));
+    let mut parts = vec![could_not_be_judged(&unjudged), format!("{p95}{within}"), warning];
+    // The latency of other answers means little.
+    if !comparison.traffic.is_empty() {
+        parts.swap(1, 2);
+    }
+    parts.extend([doubted(comparison), rarely_requested(comparison, &unjudged)]);
     parts
+}
+
+/// The other endpoints that could not be judged, which are not over their limits.
+fn rarely_requested(comparison: &Comparison, unjudged: &[&Row]) -> String {
+    let is_rare = |row: &&Row| {
+        row.metric == Metric::P95
+            && can_fail(comparison, row)
+            && row.evidence.few_samples.is_some()
+            && !row.is_missing()
+    };
+    let is_named = |row: &&Row| unjudged.iter().any(|named| named.endpoint == row.endpoint);
+    let rare: Vec<String> = endpoint_groups(comparison)
+        .filter_map(|rows| rows.iter().find(is_rare).filter(|row| !is_named(row)))
+        .filter_map(|row| Some(cut(&endpoint_shown(row.endpoint?), NAME_COLUMNS)))
+        .collect();
+    match &rare[..] {
+        [] => String::new(),
+        [first, _, _, ..] => format!("too few requests to judge {first} and {} more", rare.len() - 1),
+        few => format!("too few requests to judge {}", listed(few)),
+    }
 }
 
 /// `GET /agents could not be judged: p95 +84% (limit +20%), 60 requests, 100 needed`.
@@ -293,16 +321,18 @@ fn could_not_be_judged(unjudged: &[&Row]) -> String {
 }
 
 fn doubted(comparison: &Comparison) -> String {
-    let is_doubted = |row: &&Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
+    let is_noise = |row: &Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
+    let is_doubted = |row: &&Row| is_noise(row) || row.decision == Some(Decision::InDoubt(Reason::InGap));
     let doubted: Vec<&Row> = endpoint_groups(comparison)
         .filter_map(|rows| rows.iter().filter(is_doubted).min_by_key(|row| severity(row)))
         .collect();
     let Some(first) = doubted.iter().min_by_key(|row| severity(row)) else { return String::new() };
+    let why = if doubted.iter().all(|row| is_noise(row)) { "but within noise" } else { "without enough evidence" };
     let (are, worst_word) = match doubted.len() {
-        1 => ("1 endpoint is over its limit, but within noise".to_owned(), ":"),
-        all => (format!("{all} endpoints are over their limits, but within noise"), ", worst"),
+        1 => ("1 endpoint is over its limit".to_owned(), ":"),
+        all => (format!("{all} endpoints are over their limits"), ", worst"),
     };
-    format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first))
+    format!("{are}, {why}{worst_word} {} {}", series_name(first), change_or_value(first))
 }
 
 fn of_passed_p95(row: &Row, name: &str) -> String {

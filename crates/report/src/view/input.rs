@@ -18,12 +18,12 @@ pub struct Report<'a> {
     /// The candidate's runs over time, or why one is not known.
     pub histories: &'a [Result<History, String>],
     pub provenance: Sides<&'a Provenance>,
-    pub baseline: String,
+    pub baseline_origin: String,
     /// What is odd about the result files, a sentence each, for the headline.
     pub file_warnings: Vec<String>,
     pub warnings: Vec<String>,
-    /// The commit, load, machine, versions and times, a line each, for `--verbose`.
-    pub details: Vec<String>,
+    /// Details that are no facts of a side, a line each.
+    pub other_details: Vec<String>,
     pub background: &'a Background,
     pub confirmation: Option<&'a Confirmation<'a>>,
 }
@@ -35,7 +35,7 @@ pub struct Sides<T> {
 }
 
 /// The facts about a comparison beside its numbers. If one is unknown, the report has less to show.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Background {
     /// Of the service; texts are empty if they are unknown.
     pub name: String,
@@ -58,48 +58,31 @@ pub struct Background {
     pub is_hosted_runner: bool,
 }
 
-impl Default for Background {
-    fn default() -> Background {
-        Background {
-            name: String::new(),
-            commits_between: None,
-            baseline_p95_ms: Vec::new(),
-            baseline_history: None,
-            failures: Vec::new(),
-            causes: None,
-            command: CommandLine::default(),
-            is_of_others: false,
-            failures_file: String::new(),
-            config: "perf.toml".to_owned(),
-            accept_until: None,
-            run_url: String::new(),
-            is_hosted_runner: false,
-        }
-    }
-}
-
 /// A command to copy, in words that are not quoted yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandLine {
-    /// The program, and the flags that choose its files and its load.
-    pub words: Vec<String>,
+    /// The flags that choose its files and its load, with their values.
+    pub flags: Vec<(&'static str, String)>,
     pub results: Vec<String>,
     pub locust_args: Vec<String>,
 }
 
-impl Default for CommandLine {
-    fn default() -> CommandLine {
-        let words = format!("{} perf", program::name()).split(' ').map(str::to_owned).collect();
-        CommandLine { words, results: Vec::new(), locust_args: Vec::new() }
-    }
-}
-
 impl CommandLine {
     pub fn with(&self, flags: &[&str]) -> String {
-        let words = self.words.iter().chain(&self.results).map(String::as_str).chain(flags.iter().copied());
-        let behind = ["--"].into_iter().chain(self.locust_args.iter().map(String::as_str));
-        let behind = behind.filter(|_| !self.locust_args.is_empty());
-        words.chain(behind).map(quoted).collect::<Vec<_>>().join(" ")
+        self.text("perf", flags)
+    }
+
+    pub fn of(&self, command: &str) -> String {
+        self.text(command, &[])
+    }
+
+    fn text(&self, command: &str, last_flags: &[&str]) -> String {
+        let flags = self.flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
+        let dashes = ["--"].into_iter().filter(|_| !self.locust_args.is_empty());
+        let [results, locust_args] = [&self.results, &self.locust_args].map(|words| words.iter().map(String::as_str));
+        let words = flags.chain(results).chain(last_flags.iter().copied()).chain(dashes).chain(locust_args);
+        let program = program::name().split(' ').map(quoted);
+        program.chain([command.to_owned()]).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
     }
 
     pub(crate) fn measuring(&self) -> CommandLine {
@@ -112,26 +95,20 @@ impl CommandLine {
         let of_the_load = ["--users", "--spawn-rate", "--run-time", "--processes", "--expect-workers"];
         let of_the_service = ["--host", "--against-url", "--locustfile"];
         let measures = |flag: &str| of_the_load.contains(&flag) || of_the_service.contains(&flag);
-        let words = self.words_if(|flag| !self.results.is_empty() || !measures(flag));
-        CommandLine { words, results, locust_args: Vec::new() }
-    }
-
-    pub fn of(&self, command: &str) -> String {
-        self.with(&[]).replacen(" perf", &format!(" {command}"), 1)
+        let flags = self.flags_if(|flag| !self.results.is_empty() || !measures(flag));
+        CommandLine { flags, results, locust_args: Vec::new() }
     }
 
     pub(crate) fn only(&self, flags: &[&str]) -> CommandLine {
-        CommandLine { words: self.words_if(|flag| flags.contains(&flag)), ..CommandLine::default() }
+        CommandLine { flags: self.flags_if(|flag| flags.contains(&flag)), ..CommandLine::default() }
     }
 
     pub(crate) fn without(&self, flag: &str) -> CommandLine {
-        CommandLine { words: self.words_if(|of| of != flag), ..self.clone() }
+        CommandLine { flags: self.flags_if(|of| of != flag), ..self.clone() }
     }
 
-    /// The program, and the flags that are kept. Each flag has a value behind it.
-    fn words_if(&self, is_kept: impl Fn(&str) -> bool) -> Vec<String> {
-        let (program, flags) = self.words.split_at(CommandLine::default().words.len().min(self.words.len()));
-        program.iter().chain(flags.chunks(2).filter(|pair| is_kept(&pair[0])).flatten()).cloned().collect()
+    fn flags_if(&self, is_kept: impl Fn(&str) -> bool) -> Vec<(&'static str, String)> {
+        self.flags.iter().filter(|(flag, _)| is_kept(flag)).cloned().collect()
     }
 }
 
@@ -157,7 +134,7 @@ pub enum Confirmation<'a> {
 #[derive(Clone)]
 pub struct Stored<'a> {
     pub comparison: &'a Comparison<'a>,
-    pub baseline: String,
+    pub baseline_origin: String,
 }
 
 impl<'a> Report<'a> {

@@ -17,7 +17,7 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::{Metric, is_setup};
+use judge::model::run::{Metric, is_hash, is_setup};
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
@@ -29,7 +29,7 @@ use crate::view::facts::Fact;
 use crate::view::headline::Headline;
 use crate::view::input::{Report, Sides, Stored};
 use crate::view::next::NextStep;
-use crate::view::series::{EndpointView, SeriesView, Tile};
+use crate::view::series::{EndpointView, STATUS, SeriesView, Tile};
 use crate::view::words::{Status, Tone, shown_side};
 
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
@@ -77,7 +77,8 @@ pub struct View<'a> {
     pub(crate) sides: Sides<String>,
     pub(crate) usage: Vec<String>,
     pub(crate) facts: Vec<Fact>,
-    pub(crate) other_details: Vec<&'a str>,
+    /// The candidate, its load, machine and versions, and the other details, a line each, for `--verbose`.
+    pub(crate) details: Vec<String>,
     pub(crate) charts: ChartData<'a>,
 }
 
@@ -120,7 +121,6 @@ impl<'a> View<'a> {
         let Sides { baseline, candidate } = report.provenance;
         let total = SeriesView::all(&comparison.total);
         let endpoints = EndpointView::all(comparison);
-        let facts = Fact::all(report);
         let of_traffic = if comparison.strict { Status::Fail } else { Status::Warn };
         let acceptance = acceptance::entries(report);
         View {
@@ -154,8 +154,8 @@ impl<'a> View<'a> {
             changes: changes::changes(report),
             sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
             usage: usage::details(baseline, candidate),
-            other_details: facts::other_details(report, &facts),
-            facts,
+            details: facts::details(report),
+            facts: Fact::all(report),
             charts: ChartData::of(report),
         }
     }
@@ -165,7 +165,7 @@ impl<'a> View<'a> {
         self.findings_with(&self.exception_findings)
     }
 
-    /// The same with these findings of the exceptions.
+    /// The findings that are no series, with these of the exceptions.
     pub(crate) fn findings_with<'v>(&'v self, exceptions: &'v [Finding<'a>]) -> impl Iterator<Item = &'v Finding<'a>> {
         let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
         self.traffic.iter().chain(drift).chain(exceptions).chain(&self.new_endpoints)
@@ -176,6 +176,12 @@ impl<'a> View<'a> {
         self.total
             .iter()
             .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.report.comparison, series.row))
+    }
+
+    /// A status. If the verdict is conclusive, a failure that more runs could still change is no open question any more.
+    pub(crate) fn status_cell<'v>(&self, series: &'v SeriesView) -> &'v str {
+        let is_settled = self.is_conclusive && series.row.is_failure() && !series.row.is_missing();
+        if is_settled { series.status.word() } else { &series.cells[STATUS] }
     }
 
     /// The rows that show the most, at most three: those over their limits, or else p95 and the other main metrics.
@@ -198,7 +204,6 @@ impl<'a> View<'a> {
     /// GitHub's page with the commits between the two sides; empty if it is not known.
     pub(crate) fn compare_url(&self) -> String {
         let Sides { baseline, candidate } = self.report.provenance;
-        let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
         match self.report.background.run_url.split_once("/actions/runs/") {
             Some((repository, _))
                 if baseline.host.is_empty() && is_hash(&baseline.commit) && is_hash(&candidate.commit) =>
@@ -248,10 +253,10 @@ fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
 }
 
 impl<'a> StoredView<'a> {
-    fn of(Stored { comparison, baseline }: &'a Stored<'a>) -> StoredView<'a> {
+    fn of(Stored { comparison, baseline_origin }: &'a Stored<'a>) -> StoredView<'a> {
         StoredView {
             headline: Headline::of(comparison),
-            origin: baseline,
+            origin: baseline_origin,
             runs: comparison.runs,
             judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
             all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),

@@ -2,7 +2,7 @@
 
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
-use judge::verdict::accepted::State;
+use judge::verdict::accepted::ExceptionState;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
@@ -100,13 +100,13 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if has_baseline && is_faster(report) && !has_drifted {
+    } else if has_baseline && comparison.traffic.is_empty() && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
     } else if has_baseline && findings.is_empty() && !comparison.traffic.is_empty() {
         steps.truncate(MOST - 1);
         steps.push(accept("accept it", CHANGED));
     }
-    let has_ended = comparison.exceptions.iter().any(|applied| applied.state == State::Expired);
+    let has_ended = comparison.exceptions.iter().any(|exception| exception.state == ExceptionState::Expired);
     if has_ended || comparison.unused_exceptions().next().is_some() {
         steps.push(edit("remove the exceptions that nothing needs"));
     }
@@ -143,7 +143,7 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     }
     let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
     // The flags of the load are those of bisect too, which starts the service itself.
-    if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
+    if command.flags.iter().any(|(flag, _)| ["--host", "--against-url"].contains(flag)) {
         return None;
     }
     Some(step("find the commit", command.without("--baseline").of(&format!("bisect {commit}"))))
@@ -163,7 +163,7 @@ fn lengthen(report: &Report) -> NextStep {
     // A command that only judged the results of two services does not name them.
     if let Some(Sides { baseline, candidate }) = report.hosts() {
         command = command.without("--host").without("--against-url");
-        command.words.extend(["--host", candidate, "--against-url", baseline].map(str::to_owned));
+        command.flags.extend([("--host", candidate.to_owned()), ("--against-url", baseline.to_owned())]);
     }
     let comparison = report.comparison;
     let unjudged = unjudged_endpoints(comparison).into_iter().filter_map(more_requests);
@@ -172,11 +172,13 @@ fn lengthen(report: &Report) -> NextStep {
     let is_drift_alone = comparison.unsettled().all(|row| comparison.is_of_drift(row)) && !comparison.is_conclusive();
     let can_be_longer = factor > 1.0 && !is_drift_alone;
     let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| can_be_longer) else {
-        let runs = report.comparison.runs.candidate;
-        let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
-        let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
-        let what = if is_only_settled(comparison) { "detect smaller changes" } else { "make more runs" };
-        return step(what, command);
+        let runs = comparison.runs.candidate;
+        let most = comparison.max_runs.max(2 * runs + 3);
+        // A settled verdict would end the command after the least number of runs.
+        let (what, least) =
+            if is_only_settled(comparison) { ("detect smaller changes", most) } else { ("make more runs", runs + 1) };
+        let [least, most] = [least, most].map(|runs| runs.to_string());
+        return step(what, command.with(&["--min-runs", &least, "--max-runs", &most]));
     };
     let length = duration(load.run_time_s, factor);
     let command = command.without("--run-time");

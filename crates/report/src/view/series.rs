@@ -17,6 +17,15 @@ use crate::view::words::{
 
 pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
 
+// The places of the cells.
+pub(crate) const METRIC: usize = 0;
+pub(crate) const BASELINE: usize = 1;
+pub(crate) const CANDIDATE: usize = 2;
+pub(crate) const CHANGE: usize = 3;
+pub(crate) const INTERVAL: usize = 4;
+pub(crate) const LIMIT: usize = 5;
+pub(crate) const STATUS: usize = 6;
+
 /// The share of the limit of p95 by which the change of `p95_corrected` must differ to be worth a row beside it.
 const APART: f64 = 0.2;
 
@@ -24,7 +33,7 @@ const APART: f64 = 0.2;
 pub(crate) const SHOWN_METRICS: [Metric; 5] =
     [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// The same where the first one is the most important.
+/// The metrics that a report shows, with p95 first.
 pub(crate) fn shown_p95_first() -> impl Iterator<Item = Metric> {
     [Metric::P95].into_iter().chain(SHOWN_METRICS.into_iter().filter(|metric| *metric != Metric::P95))
 }
@@ -64,15 +73,15 @@ impl<'a> SeriesView<'a> {
         let mut all: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
         let presence = |metric| rows.iter().find(|row| row.metric == metric).map(|row| row.presence);
         let (Some(p95), Some(p99)) = (presence(Metric::P95), presence(Metric::P99)) else { return all };
-        let sides = [(1, p95.baseline(), p99.baseline()), (2, p95.candidate(), p99.candidate())];
+        let sides = [(BASELINE, p95.baseline(), p99.baseline()), (CANDIDATE, p95.candidate(), p99.candidate())];
         let shown = |time_ms: Option<f64>| time_ms.map(|time_ms| value(Metric::P95, time_ms));
         let is_below = |p99: Option<f64>, p95| p99.is_some() && p99 < p95 && shown(p99) != shown(p95);
         let is_p99 = |series: &&mut SeriesView| series.row.metric == Metric::P99 && !series.status.is_finding();
         for series in all.iter_mut().filter(is_p99) {
             for (column, _, _) in sides.into_iter().filter(|(_, p95, p99)| is_below(*p99, *p95)) {
                 "-".clone_into(&mut series.cells[column]);
-                "-".clone_into(&mut series.cells[3]);
-                series.cells[4].clear();
+                "-".clone_into(&mut series.cells[CHANGE]);
+                series.cells[INTERVAL].clear();
             }
         }
         all
@@ -93,22 +102,16 @@ impl<'a> SeriesView<'a> {
         }
     }
 
-    /// The status. If the verdict is conclusive, a failure that more runs could still change is no open question any more.
-    pub(crate) fn status_cell(&self, is_conclusive: bool) -> &str {
-        let is_settled = is_conclusive && self.row.is_failure() && !self.row.is_missing();
-        if is_settled { self.status.word() } else { &self.cells[HEADER.len() - 1] }
-    }
-
     pub(crate) fn rank(&self) -> u8 {
         self.severity.0
     }
 
     pub(crate) fn metric_cell(&self) -> &str {
-        self.cells[0][self.endpoint.len()..].trim_start()
+        self.cells[METRIC][self.endpoint.len()..].trim_start()
     }
 
     pub(crate) fn change_cell(&self) -> &str {
-        if self.cells[3] == "-" { "" } else { &self.cells[3] }
+        if self.cells[CHANGE] == "-" { "" } else { &self.cells[CHANGE] }
     }
 
     /// Whether it is a p99 that is below the p95.
@@ -287,19 +290,22 @@ pub(crate) fn all_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a
     findings
 }
 
-/// The same as people read them: without those that repeat another one.
+/// The findings as people read them: without those that repeat another one.
 pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = all_findings(comparison);
     findings.retain(|row| !repeats_p95(comparison, row));
     findings
 }
 
+pub(crate) fn can_fail(comparison: &Comparison, row: &Row) -> bool {
+    comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail)
+}
+
 /// The worst series of each endpoint over a blocking limit that could not be judged, for lack of requests or of runs.
 pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
-    let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
     let is_unjudged = |row: &&Row| {
         // A rare endpoint may have no requests in these runs.
-        can_fail(row)
+        can_fail(comparison, row)
             && !row.is_missing()
             && matches!(
                 row.decision,

@@ -199,7 +199,7 @@ pub fn change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_digits(metric)), unit_behind(metric))
 }
 
-/// The same without a row: `+3%`, `-0.20 pp`.
+/// A change with its sign as a headline has it: `+3%`, `-0.20 pp`.
 pub(crate) fn short_change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_short_digits(metric, change)), unit_behind(metric))
 }
@@ -304,7 +304,10 @@ pub fn noise_advice(detectable: f64) -> String {
     if detectable <= DETECTABLE_PCT {
         return String::new();
     }
-    format!("{}: lengthen the runs (--run-time), or add users, to see smaller ones", hidden_by_noise(detectable))
+    format!(
+        "{}: to see smaller ones, record a baseline of longer runs (--run-time), or of more users",
+        hidden_by_noise(detectable)
+    )
 }
 
 pub(crate) fn hidden_by_noise(detectable: f64) -> String {

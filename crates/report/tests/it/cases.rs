@@ -99,17 +99,17 @@ impl Case {
                 comparison.with_drift(Anchor { version, name: Some("v1.0"), updates }, &self.runs, &of_drift).unwrap();
         }
         read(&Report {
-            background: &Background { accept_until: Day::parse("2026-12-31"), ..Background::default() },
+            background: &Background { accept_until: Day::parse("2026-12-31"), ..background() },
             confirmation: None,
             distribution: &[],
             runs: &self.runs,
             histories: &[],
             comparison: &comparison,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &candidate },
-            baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            baseline_origin: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
-            details: vec!["load: 10 users".to_owned()],
+            other_details: vec!["load: 10 users".to_owned()],
         })
     }
 }
@@ -247,7 +247,7 @@ pub fn confirmed<T>(rounds: [&[f64]; 2], read: impl FnOnce(&Report) -> T) -> T {
     let case = Case::new("rounds", &runs(other), runs(this), rules(false, true));
     let stored = Case::new("stored", &runs(&STEADY), runs(this), rules(false, false));
     stored.report(|stored| {
-        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let stored = Stored { comparison: stored.comparison, baseline_origin: stored.baseline_origin.clone() };
         let confirmation = Confirmation::Measured(stored);
         case.report(|report| read(&Report { confirmation: Some(&confirmation), ..report.clone() }))
     })
@@ -275,4 +275,8 @@ pub fn in_every_format(report: &Report) -> [(&'static str, String); 6] {
         ("JUnit", Format::Junit.render(&view)),
         ("JSON", Format::Json.render(&view)),
     ]
+}
+
+pub fn background() -> Background {
+    Background { config: "perf.toml".to_owned(), ..Background::default() }
 }

@@ -8,7 +8,7 @@ use report::formats::terminal::{self, Screen, Verbosity};
 use report::{Background, FailedRequests, Format, Report, View};
 use serde_json::Value;
 
-use crate::cases::case;
+use crate::cases::{background, case};
 use crate::json::Schema;
 
 fn cause(kind: Kind, endpoint: Option<&str>, [baseline, candidate]: [f64; 2], scale: Scale, ends: [f64; 2]) -> Cause {
@@ -21,27 +21,27 @@ fn causes() -> Vec<Cause> {
     let claims = Some("GET /claims");
     let share = Kind::Endpoint { share_pct: 81.2, share_interval: Interval { low: 74.0, high: 88.4 } };
     vec![
-        cause(Kind::Counter("db_queries".to_owned()), None, [1.0, 11.0], Scale::Ratio, [980.0, 1020.0]),
-        cause(Kind::AnswerBytes { others: 2 }, claims, [210.0, 2100.0], Scale::Ratio, [890.0, 910.0]),
-        cause(Kind::Connections, None, [0.0, 1.0], Scale::Difference, [0.98, 1.02]),
-        cause(Kind::Failures, claims, [0.5, 12.5], Scale::Difference, [9.0, 15.25]),
-        cause(Kind::OverTime { from_s: Some(12.2) }, None, [1.0, 97.0], Scale::Difference, [80.0, 112.0]),
-        cause(Kind::OverTime { from_s: None }, None, [-1.0, 50.0], Scale::Difference, [30.0, 70.0]),
-        cause(share, claims, [45.1, 98.0], Scale::Difference, [50.0, 55.8]),
-        cause(Kind::Cpu, None, [2.1, 2.95], Scale::Ratio, [36.8, 44.3]),
-        cause(Kind::Waiting { cpu_ms: [1.52, 1.55] }, None, [5.1, 35.2], Scale::Ratio, [500.0, 700.0]),
-        cause(Kind::VoluntarySwitches, None, [3.0, 14.0], Scale::Ratio, [300.0, 420.0]),
-        cause(Kind::InvoluntarySwitches, None, [0.05, 0.5], Scale::Ratio, [800.0, 1000.0]),
-        cause(Kind::MemoryGrowth, None, [0.0, 35.0], Scale::Difference, [30.0, 40.0]),
-        cause(Kind::PeakMemory, None, [44.0, 120.0], Scale::Ratio, [160.0, 190.0]),
-        cause(Kind::Shape(Shape::Factor(1.402)), None, [40.0, 56.0], Scale::Ratio, [38.0, 43.0]),
-        cause(Kind::Shape(Shape::Shift(30.1)), claims, [40.0, 70.0], Scale::Difference, [29.0, 31.0]),
-        cause(Kind::Shape(Shape::Tail), None, [40.0, 41.0], Scale::Ratio, [0.0, 120.0]),
+        cause(Kind::Counter("db_queries".to_owned()), None, [1.0, 11.0], Scale::Relative, [980.0, 1020.0]),
+        cause(Kind::AnswerBytes { others: 2 }, claims, [210.0, 2100.0], Scale::Relative, [890.0, 910.0]),
+        cause(Kind::Connections, None, [0.0, 1.0], Scale::Absolute, [0.98, 1.02]),
+        cause(Kind::Failures, claims, [0.5, 12.5], Scale::Absolute, [9.0, 15.25]),
+        cause(Kind::OverTime { from_s: Some(12.2) }, None, [1.0, 97.0], Scale::Absolute, [80.0, 112.0]),
+        cause(Kind::OverTime { from_s: None }, None, [-1.0, 50.0], Scale::Absolute, [30.0, 70.0]),
+        cause(share, claims, [45.1, 98.0], Scale::Absolute, [50.0, 55.8]),
+        cause(Kind::Cpu, None, [2.1, 2.95], Scale::Relative, [36.8, 44.3]),
+        cause(Kind::Waiting { cpu_ms: [1.52, 1.55] }, None, [5.1, 35.2], Scale::Relative, [500.0, 700.0]),
+        cause(Kind::VoluntarySwitches, None, [3.0, 14.0], Scale::Relative, [300.0, 420.0]),
+        cause(Kind::InvoluntarySwitches, None, [0.05, 0.5], Scale::Relative, [800.0, 1000.0]),
+        cause(Kind::MemoryGrowth, None, [0.0, 35.0], Scale::Absolute, [30.0, 40.0]),
+        cause(Kind::PeakMemory, None, [44.0, 120.0], Scale::Relative, [160.0, 190.0]),
+        cause(Kind::Shape(Shape::Factor(1.402)), None, [40.0, 56.0], Scale::Relative, [38.0, 43.0]),
+        cause(Kind::Shape(Shape::Shift(30.1)), claims, [40.0, 70.0], Scale::Absolute, [29.0, 31.0]),
+        cause(Kind::Shape(Shape::Tail), None, [40.0, 41.0], Scale::Relative, [0.0, 120.0]),
         cause(
             Kind::Shape(Shape::SecondCloud { requests_pct: 7.5, from_ms: 300.0 }),
             None,
             [40.0, 41.0],
-            Scale::Ratio,
+            Scale::Relative,
             [0.0, 600.0],
         ),
     ]
@@ -54,7 +54,7 @@ fn with<T>(causes: Option<Vec<Cause>>, read: impl FnOnce(&View) -> T) -> T {
         times: 90,
         requests: Some(700),
     };
-    let background = Background { causes, failures: vec![failure], ..Background::default() };
+    let background = Background { causes, failures: vec![failure], ..background() };
     case("a failure of several runs")
         .report(|report| read(&View::of(&Report { background: &background, ..report.clone() })))
 }

@@ -8,8 +8,9 @@ use judge::model::run::{Metric, Run};
 use judge::verdict::compare::{Anchor, Comparison, compare};
 use report::view::drift;
 use report::view::exceptions::absorbed;
-use report::{Background, Report, Sides, View};
+use report::{Report, Sides, View};
 
+use crate::cases::background;
 use crate::history::{ENDPOINT, version, versions};
 use crate::samples::{accepted, provenance, runs_with};
 
@@ -17,16 +18,16 @@ fn view_of<T>(comparison: &Comparison, runs: &[Run], read: impl FnOnce(&View) ->
     let provenance = provenance();
     let report = Report {
         comparison,
-        background: &Background::default(),
+        background: &background(),
         confirmation: None,
         distribution: &[],
         runs,
         histories: &[],
         provenance: Sides { baseline: &provenance, candidate: &provenance },
-        baseline: String::new(),
+        baseline_origin: String::new(),
         file_warnings: Vec::new(),
         warnings: vec![],
-        details: vec![],
+        other_details: vec![],
     };
     read(&View::of(&report))
 }

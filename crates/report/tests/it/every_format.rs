@@ -195,8 +195,9 @@ fn only_the_json_grows_beyond_2000_endpoints() {
 fn the_search_for_the_commit_has_the_flags_of_the_load() {
     let slower = Case::new("slower", &runs(&STEADY), runs(&[400.0, 401.0]), rules(false, false));
     slower.report(|report| {
-        let words = "cargo xtask perf --config b.toml --baseline b.json --users 50".split(' ').map(str::to_owned);
-        let command = CommandLine { words: words.collect(), ..CommandLine::default() };
+        let flags = [("--config", "b.toml"), ("--baseline", "b.json"), ("--users", "50")];
+        let flags = flags.map(|(flag, value)| (flag, value.to_owned())).to_vec();
+        let command = CommandLine { flags, ..CommandLine::default() };
         let background = Background { command, ..report.background.clone() };
         let steps = View::of(&Report { background: &background, ..report.clone() }).next;
         let step = steps.iter().find(|step| step.what == "find the commit").unwrap();
@@ -218,7 +219,7 @@ fn other_answers_are_accepted_and_not_searched_for() {
     let stored = Case::new("stored", &answering(2000.0), answering(30.0), rules(true, false));
     let rounds = Case::new("rounds", &answering(30.0), answering(30.0), rules(true, true));
     stored.report(|stored| {
-        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let stored = Stored { comparison: stored.comparison, baseline_origin: stored.baseline_origin.clone() };
         let confirmation = Confirmation::Measured(stored);
         rounds.report(|report| {
             let headline = View::of(&Report { confirmation: Some(&confirmation), ..report.clone() }).headline;
@@ -278,13 +279,13 @@ fn next_steps_fit_each_case() {
           find the commit: cargo xtask bisect 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         one run over:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         a close call:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
         errors:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --confirm
           find the commit: cargo xtask bisect 0123456789ab
         strict:
@@ -294,10 +295,10 @@ fn next_steps_fit_each_case() {
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           restore the task, or accept the new load: cargo xtask perf --update-baseline --note "why the endpoint is gone"
         few requests:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not significant:
@@ -313,7 +314,7 @@ fn next_steps_fit_each_case() {
           rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         single runs:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --against 0123456789ab
           record a baseline of several runs: cargo xtask perf --update-baseline
         below the limit:
@@ -325,7 +326,7 @@ fn next_steps_fit_each_case() {
         a metric that the baseline lacks:
           record a baseline of several runs: cargo xtask perf --update-baseline
         limits of an endpoint:
-          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 8
           rule out the machine: cargo xtask perf --against 0123456789ab
           look at one endpoint: cargo xtask perf target/perf/latest --verbose | grep -F 'GET /new'
         exceptions:
@@ -403,7 +404,7 @@ fn pass_that_more_runs_would_hardly_change_leads_with_what_the_noise_hides() {
         let view = View::of(report);
         expect!["settled after 1 run (baseline: 10): more runs would hardly change the verdict; detectable p95 change: 33.2%"].assert_eq(&view.evidence);
         let next = &view.next[0];
-        expect!["detect smaller changes: cargo xtask perf --min-runs 2 --max-runs 5"].assert_eq(&format!("{}: {}", next.what, next.command));
+        expect!["detect smaller changes: cargo xtask perf --min-runs 8 --max-runs 8"].assert_eq(&format!("{}: {}", next.what, next.command));
         for (format, text) in in_every_format(report) {
             assert!(text.contains("the noise hides p95 changes under"), "{format}: {text}");
         }

@@ -266,7 +266,7 @@ fn json_keys_run_from_verdict_to_details() {
           "next": [
             {
               "what": "make more runs",
-              "command": "cargo xtask perf --min-runs 2 --max-runs 5",
+              "command": "cargo xtask perf --min-runs 2 --max-runs 8",
               "arguments": [
                 "cargo",
                 "xtask",
@@ -274,7 +274,7 @@ fn json_keys_run_from_verdict_to_details() {
                 "--min-runs",
                 "2",
                 "--max-runs",
-                "5"
+                "8"
               ]
             },
             {

@@ -13,6 +13,7 @@ use report::formats::terminal::{self, Screen, Verbosity};
 use report::view::series::{HEADER, SeriesView};
 use report::{Background, Report, Sides, Unjudged, View};
 
+use crate::cases::background;
 use crate::hostile::hostile_names;
 use crate::samples::{self, VERSION_1_0};
 
@@ -78,17 +79,17 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
-        background: &Background::default(),
+        background: &background(),
         confirmation: None,
         distribution: &[],
         runs: &[],
         histories: &[],
         comparison: &comparison,
         provenance: Sides { baseline: &provenance, candidate: &provenance },
-        baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        baseline_origin: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         file_warnings: Vec::new(),
         warnings: names.iter().map(|name| format!("the most frequent failure, 3 times: {name}: {name}")).collect(),
-        details: vec!["load: 10 users".to_owned()],
+        other_details: vec!["load: 10 users".to_owned()],
     })
 }
 
@@ -177,8 +178,8 @@ fn markdown_reads_from_verdict_to_details() {
         let report = Report {
             file_warnings: Vec::new(),
             warnings: vec!["the load generator was CPU-bound".to_owned()],
-            details: report.details.clone(),
-            baseline: report.baseline.clone(),
+            other_details: report.other_details.clone(),
+            baseline_origin: report.baseline_origin.clone(),
             ..report.clone()
         };
         expect![[r#"
@@ -245,6 +246,7 @@ fn markdown_reads_from_verdict_to_details() {
             <summary>What was compared</summary>
 
             - baseline: commit abc123, 2026-01-27, 3 commits ago (perf\_baseline.json)
+            - candidate: commit abc123, 3 runs
             - load: 10 users
 
             </details>
@@ -358,13 +360,13 @@ fn first_lines_show_the_verdict_and_the_run() {
         candidate.total.p50_ms = p50_ms;
         with_runs(&former, candidate, |report| {
             let url = "https://github.com/a/b/actions/runs/7";
-            let background = Background { run_url: url.to_owned(), commits_between: Some(3), ..Background::default() };
+            let background = Background { run_url: url.to_owned(), commits_between: Some(3), ..background() };
             let report = Report {
                 background: &background,
                 file_warnings: Vec::new(),
                 warnings: vec![],
-                details: vec![],
-                baseline: String::new(),
+                other_details: vec![],
+                baseline_origin: String::new(),
                 ..report.clone()
             };
             let text = markdown::render(&View::of(&report));
@@ -396,8 +398,8 @@ fn first_lines_show_the_verdict_and_the_run() {
             comparison: &comparison,
             file_warnings: Vec::new(),
             warnings: vec![],
-            details: vec![],
-            baseline: String::new(),
+            other_details: vec![],
+            baseline_origin: String::new(),
             ..report.clone()
         };
         let text = markdown::render(&View::of(&report));

@@ -147,7 +147,8 @@ fn warnings_weaken_the_trust_answer() {
             text(select(&page, "#trust + p strong")[0])
         };
         assert_eq!(answer(report), "With care.");
-        let certain = Report { warnings: vec![], details: vec![], baseline: String::new(), ..report.clone() };
+        let certain =
+            Report { warnings: vec![], other_details: vec![], baseline_origin: String::new(), ..report.clone() };
         assert_eq!(answer(&certain), "Yes.");
     });
     let page = Html::parse_document(&inconclusive().page());

@@ -27,6 +27,7 @@ impl Measured {
             baseline_p95_ms: self.baseline.total_runs(Metric::P95).to_vec(),
             baseline_history: Some(history(9.0)),
             failures: self.failures.clone(),
+            config: "perf.toml".to_owned(),
             ..Background::default()
         };
         show(&Report {
@@ -37,10 +38,10 @@ impl Measured {
             runs: &self.runs,
             histories: &self.histories,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
-            baseline: "baseline: commit 8402e029a80f, 2026-11-23, 5 commits ago (perf_baseline.json)".to_owned(),
+            baseline_origin: "baseline: commit 8402e029a80f, 2026-11-23, 5 commits ago (perf_baseline.json)".to_owned(),
             file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline 2.47.0, candidate 2.48.0".to_owned()],
-            details: vec!["results: target/perf/latest".to_owned(), "time: 101.2 s".to_owned()],
+            other_details: vec!["results: target/perf/latest".to_owned(), "time: 101.2 s".to_owned()],
         })
     }
 

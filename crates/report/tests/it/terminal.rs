@@ -6,10 +6,10 @@ use judge::model::run::{Metric, Provenance};
 use judge::stats::histogram::{Bucket, Histogram};
 use judge::verdict::compare::{Comparison, compare};
 use report::formats::terminal::{Screen, Verbosity, render, render_unjudged, wrapped};
-use report::{Background, Format, Report, Sides, Unjudged, View};
+use report::{Format, Report, Sides, Unjudged, View};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cases::{case, confirmed};
+use crate::cases::{background, case, confirmed};
 use crate::markdown::{HOSTILE, with_report};
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
@@ -25,16 +25,16 @@ fn with_view<T>(comparison: &Comparison, read: impl FnOnce(&View) -> T) -> T {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
-        background: &Background::default(),
+        background: &background(),
         confirmation: None,
         distribution: &[],
         runs: &[],
         histories: &[],
         provenance: Sides { baseline: provenance, candidate: provenance },
-        baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        baseline_origin: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         file_warnings: Vec::new(),
         warnings: vec!["the load generator was CPU-bound".to_owned()],
-        details: vec!["load: 10 users".to_owned()],
+        other_details: vec!["load: 10 users".to_owned()],
     };
     read(&View::of(&report))
 }
@@ -109,6 +109,7 @@ fn table_reads_from_series_to_verdict() {
             note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+            candidate: commit 0123456789ab, 1 run
             load: 10 users
             next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
@@ -195,8 +196,12 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
     let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
     let at = |width| {
         with_report(&endpoints, 400.0, |report| {
-            let report =
-                Report { warnings: vec![], details: vec![], baseline: report.baseline.clone(), ..report.clone() };
+            let report = Report {
+                warnings: vec![],
+                other_details: vec![],
+                baseline_origin: report.baseline_origin.clone(),
+                ..report.clone()
+            };
             let text =
                 render(&View::of(&report), Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
             anstream::adapter::strip_str(&text).to_string()
@@ -224,6 +229,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
           are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago
           (perf_baseline.json)
+        candidate: commit abc123, 3 runs
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it:
@@ -253,6 +259,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they
           show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        candidate: commit abc123, 3 runs
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
@@ -280,6 +287,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         note: only 4 of 450 requests are beyond p99 (5 needed)
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        candidate: commit abc123, 3 runs
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"

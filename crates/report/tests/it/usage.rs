@@ -45,7 +45,7 @@ fn busy_machine_is_noted_worst_run_first() {
 /// The lines of `--verbose` about CPU and memory.
 fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
     case("a pass").report(|report| {
-        let report = Report { provenance: Sides { baseline, candidate }, details: vec![], ..report.clone() };
+        let report = Report { provenance: Sides { baseline, candidate }, other_details: vec![], ..report.clone() };
         let text = terminal::render(&View::of(&report), Verbosity::Verbose, Screen::default());
         let text = anstream::adapter::strip_str(&text).to_string();
         let is_of_usage = |line: &&str| line.starts_with("service's ") || line.starts_with("CPU used");

@@ -1,6 +1,6 @@
 //! One value on both sides.
 
-use crate::stats::ERROR;
+use crate::stats::SIGNIFICANCE;
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate};
 
 #[derive(Clone, Copy, Debug)]
@@ -18,13 +18,13 @@ impl Contrast {
     /// `None` unless two runs on one side show the noise.
     pub(super) fn between(before: &[f64], now: &[f64], paired: bool) -> Option<Contrast> {
         let has_zero = before.iter().chain(now).any(|value| *value <= 0.0);
-        let scale = if has_zero { Scale::Difference } else { Scale::Ratio };
+        let scale = if has_zero { Scale::Absolute } else { Scale::Relative };
         let difference = if paired { Difference::paired } else { Difference::between }(scale, before, now)?;
         Some(Contrast {
             baseline: estimate(scale, before),
             candidate: estimate(scale, now),
             scale,
-            interval: difference.interval(ERROR),
+            interval: difference.interval(SIGNIFICANCE),
             p_value: difference.p_value(Worse::Higher),
         })
     }
@@ -35,8 +35,8 @@ impl Contrast {
 
     pub(super) fn highest_rise(&self) -> f64 {
         match self.scale {
-            Scale::Ratio => self.baseline * self.interval.high / 100.0,
-            Scale::Difference => self.interval.high,
+            Scale::Relative => self.baseline * self.interval.high / 100.0,
+            Scale::Absolute => self.interval.high,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::baseline::file::{CONTENT_BYTES, RunsByMetric, runs_of};
 use crate::model::run::{Metric, Stats, by_endpoint, of_every};
-use crate::stats::ERROR;
+use crate::stats::SIGNIFICANCE;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate, mean};
 use crate::verdict::causes::{BothSides, Cause, Kind, Slowdown, Tested};
@@ -108,8 +108,8 @@ pub(super) fn slower<'a>(sides: &BothSides, endpoints: &'a [CommonEndpoint<'a>])
         let (before, now) = (endpoint.before(metric), endpoint.now(metric));
         let is_paired = sides.paired && before.len() == now.len();
         let difference = if is_paired { Difference::paired } else { Difference::between };
-        let Some(difference) = difference(Scale::Difference, before, &now) else { continue };
-        let change_ms = difference.interval(ERROR);
+        let Some(difference) = difference(Scale::Absolute, before, &now) else { continue };
+        let change_ms = difference.interval(SIGNIFICANCE);
         additions.push(Addition {
             endpoint,
             ms: endpoint.request_share * difference.change(),
@@ -151,7 +151,7 @@ impl Slower<'_> {
             endpoint: Some(self.name().to_owned()),
             baseline: self.addition.mean_ms[0],
             candidate: self.addition.mean_ms[1],
-            scale: Scale::Difference,
+            scale: Scale::Absolute,
             interval: self.addition.change_ms,
             part: part.clamp(0.0, 1.0),
         };
@@ -194,15 +194,15 @@ pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
         if rise < FAILURES_RISE || !is_most {
             continue;
         }
-        let before = estimate(Scale::Difference, rates);
+        let before = estimate(Scale::Absolute, rates);
         worst = Some(Tested {
             cause: Cause {
                 kind: Kind::Failures,
                 endpoint: Some(endpoint.name.to_owned()),
                 baseline: before,
                 candidate: before + rise,
-                scale: Scale::Difference,
-                interval: difference.interval(ERROR),
+                scale: Scale::Absolute,
+                interval: difference.interval(SIGNIFICANCE),
                 part: (endpoint.request_share.max(0.5) * rise / FAILURES_ALL).min(1.0),
             },
             p_value: difference.p_value(),

@@ -36,8 +36,8 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     tested.cause.baseline = in_percent(contrast.baseline);
     tested.cause.candidate = in_percent(contrast.candidate);
     // The interval was of the factor between both sides, in percent.
-    if contrast.scale == Scale::Ratio {
-        tested.cause.scale = Scale::Difference;
+    if contrast.scale == Scale::Relative {
+        tested.cause.scale = Scale::Absolute;
         let Interval { low, high } = contrast.interval;
         tested.cause.interval = Interval { low: contrast.baseline * low, high: contrast.baseline * high };
     }
@@ -55,46 +55,47 @@ fn step(runs: &[Run]) -> Option<f64> {
 /// Fits two levels and a straight line to the logarithms of the means, by least squares weighted by requests.
 fn step_of(moments: &[Moment]) -> Option<f64> {
     const LEAST_MOMENTS: usize = 8;
-    let points: Vec<(f64, f64, f64)> = moments
-        .iter()
-        .filter(|moment| moment.requests > 0 && moment.mean_ms > 0.0)
-        .map(|moment| (moment.until_s, moment.mean_ms.ln(), moment.requests as f64))
-        .collect();
-    if points.len() < LEAST_MOMENTS {
+    let moments: Vec<Moment> =
+        moments.iter().filter(|moment| moment.requests > 0 && moment.mean_ms > 0.0).copied().collect();
+    if moments.len() < LEAST_MOMENTS {
         return None;
     }
-    let all = WeightedMean::of(&points);
+    let all = WeightedMean::of(&moments);
     let explained = |at: usize| {
-        let (before, after) = points.split_at(at);
+        let (before, after) = moments.split_at(at);
         1.0 - (WeightedMean::of(before).squares + WeightedMean::of(after).squares) / all.squares.max(f64::MIN_POSITIVE)
     };
-    let at = (2..points.len() - 1).max_by(|a, b| explained(*a).total_cmp(&explained(*b)))?;
-    let is_up = WeightedMean::of(&points[at..]).mean > WeightedMean::of(&points[..at]).mean + LEAST_FACTOR.ln();
-    let is_step = explained(at) >= STEP_FIT && explained(at) >= line_fit(&points, &all) + STEP_LEAD;
-    (is_up && is_step).then(|| points[at - 1].0)
+    let at = (2..moments.len() - 1).max_by(|a, b| explained(*a).total_cmp(&explained(*b)))?;
+    let is_up = WeightedMean::of(&moments[at..]).mean > WeightedMean::of(&moments[..at]).mean + LEAST_FACTOR.ln();
+    let is_step = explained(at) >= STEP_FIT && explained(at) >= line_fit(&moments, &all) + STEP_LEAD;
+    (is_up && is_step).then(|| moments[at - 1].until_s)
 }
 
+/// Of the logarithms of the means.
 struct WeightedMean {
+    weight: f64,
     mean: f64,
     squares: f64,
 }
 
 impl WeightedMean {
-    fn of(points: &[(f64, f64, f64)]) -> WeightedMean {
-        let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
-        let mean = points.iter().map(|(_, value, weight)| value * weight).sum::<f64>() / weight;
-        let squares = points.iter().map(|(_, value, weight)| weight * (value - mean).powi(2)).sum();
-        WeightedMean { mean, squares }
+    fn of(moments: &[Moment]) -> WeightedMean {
+        let sum = |value: &dyn Fn(&Moment) -> f64| -> f64 {
+            moments.iter().map(|moment| value(moment) * moment.requests as f64).sum()
+        };
+        let weight: f64 = moments.iter().map(|moment| moment.requests as f64).sum();
+        let mean = sum(&|moment| moment.mean_ms.ln()) / weight;
+        WeightedMean { weight, mean, squares: sum(&|moment| (moment.mean_ms.ln() - mean).powi(2)) }
     }
 }
 
-fn line_fit(points: &[(f64, f64, f64)], all: &WeightedMean) -> f64 {
-    let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
-    let middle = points.iter().map(|(time, _, weight)| time * weight).sum::<f64>() / weight;
+fn line_fit(moments: &[Moment], all: &WeightedMean) -> f64 {
+    let middle_s = moments.iter().map(|moment| moment.until_s * moment.requests as f64).sum::<f64>() / all.weight;
     let (mut of_time, mut of_both) = (0.0, 0.0);
-    for (time, value, weight) in points {
-        of_time += weight * (time - middle).powi(2);
-        of_both += weight * (time - middle) * (value - all.mean);
+    for moment in moments {
+        let (weight, time_s) = (moment.requests as f64, moment.until_s - middle_s);
+        of_time += weight * time_s.powi(2);
+        of_both += weight * time_s * (moment.mean_ms.ln() - all.mean);
     }
     of_both * of_both / (of_time * all.squares).max(f64::MIN_POSITIVE)
 }

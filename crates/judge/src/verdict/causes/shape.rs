@@ -98,19 +98,19 @@ fn shape_of(points: &[Point]) -> Option<(Shape, Interval, Scale)> {
     let (factors, rises) = (range(Point::factor), range(Point::rise_ms));
     let in_percent = Interval { low: 100.0 * (factors.low - 1.0), high: 100.0 * (factors.high - 1.0) };
     if let Some(cloud) = second_cloud(points) {
-        return Some((cloud, in_percent, Scale::Ratio));
+        return Some((cloud, in_percent, Scale::Relative));
     }
     let median = points.iter().find(|point| point.percent >= 50.0)?;
     let last = points.last()?;
     if median.factor() < STAYED {
-        return (last.factor() >= 1.0 + 2.0 * (STAYED - 1.0)).then_some((Shape::Tail, in_percent, Scale::Ratio));
+        return (last.factor() >= 1.0 + 2.0 * (STAYED - 1.0)).then_some((Shape::Tail, in_percent, Scale::Relative));
     }
     let is_factor = (factors.high / factors.low).ln() <= TOLERANCE * median.factor().ln() + LEAST_LOGARITHM;
     let is_shift = rises.high - rises.low <= TOLERANCE * median.rise_ms() + LEAST_MS;
     let is_spread = last.before_ms / points.first()?.before_ms >= SPREAD;
     match (is_factor, is_shift) {
-        (true, false) => Some((Shape::Factor(median.factor()), in_percent, Scale::Ratio)),
-        (_, true) if !(is_factor && is_spread) => Some((Shape::Shift(median.rise_ms()), rises, Scale::Difference)),
+        (true, false) => Some((Shape::Factor(median.factor()), in_percent, Scale::Relative)),
+        (_, true) if !(is_factor && is_spread) => Some((Shape::Shift(median.rise_ms()), rises, Scale::Absolute)),
         _ => None,
     }
 }
