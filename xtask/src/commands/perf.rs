@@ -259,7 +259,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
     if baseline.provenance.dirty {
-        project.say(&format!("warning: {}", dirty_warning(project)));
+        project.say(&format!("warning: {}", dirty_warning(project, measurement.is_ours)));
     }
     let ignored_by = project.pattern_that_ignores_the_baseline();
     if !ignored_by.is_empty() {
@@ -274,10 +274,12 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
-fn dirty_warning(project: &Project) -> String {
+fn dirty_warning(project: &Project, is_ours: bool) -> String {
     let files: Vec<String> = project.head.dirty_files.iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
-    let again = command_again(project.flags).with(&["--update-baseline"]);
+    let again = command_again(project.flags);
+    // A commit made now is not the one that our runs measured.
+    let again = if is_ours { again.measuring() } else { again }.with(&["--update-baseline"]);
     format!(
         "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{again}`"
     )

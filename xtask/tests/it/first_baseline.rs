@@ -71,6 +71,12 @@ fn a_dirty_baseline_names_the_files_and_the_commands_that_will_refuse_it() {
     assert!(other.contains("`cargo xtask perf --baseline other.json --update-baseline`"), "of that gate: {other}");
     let refused = scratch.perf("--against baseline");
     assert!(refused.last_line().contains("the baseline was measured with uncommitted changes"), "{}", refused.stderr);
+    scratch.sh("git add -A; git commit -qm changes");
+    let again = scratch.perf("target/perf/latest --update-baseline").stderr;
+    assert!(
+        again.contains("record it again with `cargo xtask perf --update-baseline`"),
+        "not of the same runs: {again}"
+    );
 }
 
 #[test]

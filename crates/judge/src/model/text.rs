@@ -111,6 +111,20 @@ pub fn error_line(error: &anyhow::Error) -> String {
     cut(&without_commands(&printable(&mask::text(&format!("{error:#}")))), ERROR_COLUMNS)
 }
 
+/// A number of bytes in three significant digits, since the runs do not agree in more: `747,000`.
+pub fn bytes(number: f64) -> String {
+    let unit = 10_f64.powf((number.max(1.0).log10().floor() - 2.0).max(0.0));
+    let digits = format!("{:.0}", (number / unit).round() * unit);
+    let mut shown = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
 /// A number in few digits, however large it is.
 pub(crate) fn number(value: f64) -> String {
     if value.abs() < 1e16 { value.to_string() } else { format!("{value:e}") }

@@ -312,7 +312,8 @@ fn robust_mean(logarithms: &[f64]) -> f64 {
     mean(&logarithms.iter().map(|value| value.clamp(center - fence, center + fence)).collect::<Vec<_>>())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The median of at least one value.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
     f64::midpoint(low, high)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
 use crate::model::run::{LEAST_REQUESTS, Metric, Run, by_name, of_every};
-use crate::model::text::endpoint_shown;
+use crate::model::text::{bytes, endpoint_shown};
 use crate::stats::counts::{Counts, Rates, fisher};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
 use crate::verdict::decision::Row;
@@ -55,22 +55,10 @@ impl TrafficChange<'_> {
     pub fn change(&self) -> String {
         let (before, now) = (self.baseline, self.candidate);
         match self.kind {
-            TrafficKind::Size => format!("answers {} bytes instead of {}", thousands(now), thousands(before)),
+            TrafficKind::Size => format!("answers {} bytes instead of {}", bytes(now), bytes(before)),
             TrafficKind::Share => format!("has {now:.1}% of the requests instead of {before:.1}%"),
         }
     }
-}
-
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut shown = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
 }
 
 struct EndpointPair<'a> {

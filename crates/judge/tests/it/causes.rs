@@ -47,6 +47,7 @@ struct Service {
     over_time: f64,
     /// Whether it becomes slower at once.
     is_step: bool,
+    stalls: bool,
     failures_of_c: u64,
     voluntary: f64,
     growth_mb: f64,
@@ -67,6 +68,7 @@ impl Default for Service {
             queries: 1.0,
             over_time: 1.0,
             is_step: false,
+            stalls: false,
             failures_of_c: 0,
             voluntary: 3.0,
             growth_mb: 1.0,
@@ -95,7 +97,12 @@ impl Service {
         let moment = |part: u32| {
             let at = f64::from(part) / 20.0;
             let level = if self.is_step { f64::from(u8::from(at >= 0.5)) } else { at };
-            let mean_ms = halves[0] + (halves[1] - halves[0]) * level;
+            let mean_ms = match part {
+                // Two of them are in the first half, and three in the second.
+                2 | 6 | 10 | 14 | 18 if self.stalls => 10.0 * mean_ms,
+                _ if self.stalls => mean_ms,
+                _ => halves[0] + (halves[1] - halves[0]) * level,
+            };
             Moment { until_s: f64::from(part) + 1.0, requests: 50, mean_ms }
         };
         let run = Run {
@@ -270,6 +277,18 @@ fn step_within_a_run_has_its_moment() {
         let Kind::OverTime { from_s } = causes[0].kind else { panic!("{causes:?}") };
         assert_eq!(from_s.is_some(), expected, "{from_s:?}");
         assert!(from_s.is_none_or(|from_s| (9.0..=12.0).contains(&from_s)), "{from_s:?}");
+    }
+}
+
+#[test]
+fn stalls_now_and_then_are_no_slowdown_over_time() {
+    let before = Service::default();
+    let slower = before.latency_ms.map(|ms| 2.0 * ms);
+    for (stalls, expected) in [(false, true), (true, false)] {
+        let now = Service { over_time: 1.5, stalls, latency_ms: slower, ..before.clone() };
+        let causes = causes_between(&before, &now, 5).unwrap();
+        let is_named = causes.iter().any(|cause| matches!(cause.kind, Kind::OverTime { .. }));
+        assert_eq!(is_named, expected, "{causes:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What changed with the latencies that are over their limits, in words.
 
-use judge::model::text::{cut, endpoint_shown, printable};
+use judge::model::text::{bytes, cut, endpoint_shown, printable};
 use judge::stats::estimate::{Interval, Scale};
 use judge::verdict::causes::{Cause, Kind, Shape};
 
@@ -43,7 +43,8 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
             } else {
                 String::new()
             };
-            format!("responses of {endpoint} grew {}{more}", from_to(" bytes"))
+            let (before, now) = (bytes(cause.baseline), bytes(cause.candidate));
+            format!("responses of {endpoint} grew from {before} to {now} bytes ({}){more}", change(cause, " bytes"))
         }
         Kind::Connections => format!("connections opened per request {}: keep-alive may be lost", rose("")),
         Kind::Failures => {
@@ -69,7 +70,7 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
         ),
         Kind::Cpu => format!("the service computes more: CPU time per request {}", rose(" ms")),
         Kind::Waiting { cpu_ms: [before, now], .. } => format!(
-            "the service waits more, for a database, a lock, the network or a sleep: the mean {}, while CPU time per request \
+            "requests wait more, for a database, a lock, the network, a sleep or each other: the mean {}, while CPU time per request \
              went from {} to {} ms",
             rose(" ms"),
             number(*before),
@@ -92,13 +93,21 @@ fn shape_text(cause: &Cause, shape: Shape, endpoint: &str) -> String {
     let Interval { low, high } = cause.interval;
     match shape {
         Shape::Factor(factor) => {
-            format!("all percentiles{of} rose by about the same factor, {factor:.2} ({low:+.0}% to {high:+.0}%)")
+            format!(
+                "all percentiles{of} up to p95 rose by about the same factor, {factor:.2} ({low:+.0}% to {high:+.0}%)"
+            )
         }
         Shape::Shift(ms) => {
-            format!("all percentiles{of} rose by about the same time, {} ms ({low:+.1} to {high:+.1} ms)", number(ms))
+            format!(
+                "all percentiles{of} up to p95 rose by about the same time, {} ms ({low:+.1} to {high:+.1} ms)",
+                number(ms)
+            )
         }
         Shape::Tail => {
-            format!("only the slow requests{of} got slower: up to {high:+.0}%, and the median {:+.0}%", percent(cause))
+            format!(
+                "only the slow requests{of} got slower: the percentiles up to p95 by at most {high:+.0}%, the median by {:+.0}%",
+                percent(cause)
+            )
         }
         Shape::SecondCloud { requests_pct, from_ms } => format!(
             "about {requests_pct:.0}% of the requests{of} take {} ms or more, much slower than all others",

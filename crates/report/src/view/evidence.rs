@@ -3,7 +3,7 @@
 use judge::baseline::comparability::other_circumstances;
 use judge::model::run::{Metric, Provenance};
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Row, Unsettled};
+use judge::verdict::decision::{Decision, Row, Unsettled};
 
 use crate::view::input::{Report, Sides};
 use crate::view::series::{repeats_p95, unjudged_endpoints};
@@ -77,7 +77,7 @@ pub(crate) fn detectable(comparison: &Comparison) -> Option<f64> {
 pub fn unsettled(comparison: &Comparison) -> String {
     let rows = unsettled_rows(comparison);
     let mut reasons = Vec::new();
-    for state in [Open::Few, Open::Failing, Open::Over, Open::Close, Open::Within] {
+    for state in [Open::Few, Open::Failing, Open::Over, Open::Close, Open::Below, Open::Within] {
         let of_state: Vec<&Row> = rows.iter().copied().filter(|row| Open::of(row) == state).collect();
         if !of_state.is_empty() {
             reasons.push(open_text(comparison, state, &of_state));
@@ -100,6 +100,8 @@ enum Open {
     Over,
     /// No run is left, and it is as likely over as within.
     Close,
+    /// It is over its limit by no more than response times are exact.
+    Below,
     Within,
 }
 
@@ -110,6 +112,7 @@ impl Open {
             Some(Unsettled::Close) => Open::Close,
             Some(Unsettled::Open) | None if row.is_finding() => Open::Failing,
             Some(Unsettled::Open) | None if row.reason().is_some() => Open::Over,
+            Some(Unsettled::Open) | None if row.decision == Some(Decision::BelowResolution) => Open::Below,
             Some(Unsettled::Open) | None => Open::Within,
         }
     }
@@ -145,6 +148,9 @@ fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
         (Open::Over, _) => format!("{names} {exceeds} {its_limit}{change}, and more runs could confirm {it}"),
         (Open::Close, _) if one => format!("the interval of {names} ({ends}) straddles the limit"),
         (Open::Close, _) => format!("the intervals of {names} straddle their limits"),
+        (Open::Below, _) => format!(
+            "{names} {exceeds} {its_limit}{change} by no more than rounding and the load generator's delays, but more runs could change that"
+        ),
         (Open::Within, _) => {
             format!("{names} {is} within {its_limit}{change}, but more runs could take {it} over {the_limit}")
         }

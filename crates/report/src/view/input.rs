@@ -85,7 +85,9 @@ impl CommandLine {
         program.chain([command.to_owned()]).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
     }
 
-    pub(crate) fn measuring(&self) -> CommandLine {
+    /// Without the results that it judged.
+    #[must_use = "the command is returned"]
+    pub fn measuring(&self) -> CommandLine {
         CommandLine { results: Vec::new(), ..self.clone() }
     }
 

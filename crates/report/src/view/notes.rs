@@ -45,6 +45,10 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
     notes.extend(nearly_used_limits(comparison));
     notes.extend(report.file_warnings.iter().chain(&report.warnings).cloned());
     notes.push(usage::note(report.provenance.baseline, report.provenance.candidate));
+    // A slowdown's report has it among what changed.
+    if report.background.causes.is_none() {
+        notes.push(usage::connections(report.provenance.baseline, report.provenance.candidate));
+    }
     notes.retain(|note| !note.is_empty());
     notes
 }

@@ -25,6 +25,22 @@ pub fn note(baseline: &Provenance, candidate: &Provenance) -> String {
     )
 }
 
+/// Each request that opens a connection more than before: users far away feel what this machine does not.
+const MORE_CONNECTIONS: f64 = 0.5;
+
+/// Whether the service no longer keeps connections open; empty if it does, or if that is not known.
+pub(crate) fn connections(baseline: &Provenance, candidate: &Provenance) -> String {
+    let [before, now] = [baseline, candidate].map(|of| &of.usage.connections_per_request);
+    if before.is_empty() || now.is_empty() || mean(now) - mean(before) < MORE_CONNECTIONS {
+        return String::new();
+    }
+    format!(
+        "connections opened per request rose from {} to {}: keep-alive may be lost, which costs users far away more than it does here",
+        three_digits(mean(before)),
+        three_digits(mean(now))
+    )
+}
+
 /// The share of the cores that other processes used in the busiest run, in whole percent; 0 if none was busy.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
 pub(crate) fn busiest_pct(of: &Provenance) -> u8 {

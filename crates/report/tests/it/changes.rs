@@ -67,21 +67,21 @@ fn causes_are_in_every_format() {
         let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("changed: ")).collect();
         expect![[r#"
             db_queries per request rose from 1.00 to 11.0 (11.0 times, interval 10.8..11.2)
-            responses of GET /claims grew from 210 to 2100 bytes (10.0 times, interval 9.90..10.1); responses of 2 other endpoints grew too
+            responses of GET /claims grew from 210 to 2,100 bytes (10.0 times, interval 9.90..10.1); responses of 2 other endpoints grew too
             connections opened per request rose from 0 to 1.00 (+1.00, interval +0.98..+1.02): keep-alive may be lost
             failures of GET /claims rose from 0.50 to 12.5% (+12.0 pp, interval +9.00..+15.2), mostly HTTPError('500 Server Error')
             it gets slower during a run, from second 12 on: the mean of the second half is +97% compared with the first (baseline +1%, +96.0 pp, interval +80.0..+112)
             it gets slower during a run: the mean of the second half is +50% compared with the first (baseline -1%, +51.0 pp, interval +30.0..+70.0)
             GET /claims accounts for 81% of the slowdown (interval 74..88): its mean rose from 45.1 to 98.0 ms (+52.9 ms, interval +50.0..+55.8)
             the service computes more: CPU time per request rose from 2.10 to 2.95 ms (+40.5%, interval +36.8..+44.3)
-            the service waits more, for a database, a lock, the network or a sleep: the mean rose from 5.10 to 35.2 ms (6.90 times, interval 6.00..8.00), while CPU time per request went from 1.52 to 1.55 ms
+            requests wait more, for a database, a lock, the network, a sleep or each other: the mean rose from 5.10 to 35.2 ms (6.90 times, interval 6.00..8.00), while CPU time per request went from 1.52 to 1.55 ms
             its threads wait more often: voluntary context switches per request rose from 3.00 to 14.0 (4.67 times, interval 4.00..5.20)
             its threads lose their core more often: involuntary context switches per request rose from 0.050 to 0.50 (10.0 times, interval 9.00..11.0)
             memory that the service gains during a run rose from 0 to 35.0 MB (+35.0 MB, interval +30.0..+40.0)
             the service's peak memory rose from 44.0 to 120 MB (+172.7%, interval +160.0..+190.0)
-            all percentiles rose by about the same factor, 1.40 (+38% to +43%)
-            all percentiles of GET /claims rose by about the same time, 30.1 ms (+29.0 to +31.0 ms)
-            only the slow requests got slower: up to +120%, and the median +2%
+            all percentiles up to p95 rose by about the same factor, 1.40 (+38% to +43%)
+            all percentiles of GET /claims up to p95 rose by about the same time, 30.1 ms (+29.0 to +31.0 ms)
+            only the slow requests got slower: the percentiles up to p95 by at most +120%, the median by +2%
             about 8% of the requests take 300 ms or more, much slower than all others
         "#]].assert_eq(&(lines.join("\n") + "\n"));
         assert_eq!(lines.len(), causes().len());

@@ -2,11 +2,14 @@
 
 use crate::baseline::file::HALVES;
 use crate::model::run::{Moment, Run, of_every};
-use crate::stats::estimate::{Interval, Scale, mean};
+use crate::stats::estimate::{Interval, Scale, mean, median};
 use crate::verdict::causes::{BothSides, Kind, Tested};
 
 /// The least factor between the second half and the first, beyond the baseline's.
 const LEAST_FACTOR: f64 = 1.15;
+
+/// The same for the median of the moments of each half.
+const MEDIAN_FACTOR: f64 = 1.07;
 
 /// The share of the variance over time that a step must explain to be named by its moment.
 const STEP_FIT: f64 = 0.7;
@@ -30,9 +33,11 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     let (first_rise, second_rise) = (rise(0, first?), rise(1, second?));
     // What grows steadily from nothing adds three times as much in the second half as in the first.
     let part = (2.0 * (second_rise - first_rise) / (second_rise + first_rise).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-    let part = if contrast.factor() >= LEAST_FACTOR { part } else { 0.0 };
+    let from_s = step(sides.runs);
+    let is_slower = contrast.factor() >= LEAST_FACTOR && (from_s.is_some() || sides.runs.iter().all(is_steady));
+    let part = if is_slower { part } else { 0.0 };
     let in_percent = |factor: f64| 100.0 * (factor - 1.0);
-    let mut tested = Tested::of(Kind::OverTime { from_s: step(sides.runs) }, &contrast, part);
+    let mut tested = Tested::of(Kind::OverTime { from_s }, &contrast, part);
     tested.cause.baseline = in_percent(contrast.baseline);
     tested.cause.candidate = in_percent(contrast.candidate);
     // The interval was of the factor between both sides, in percent.
@@ -42,6 +47,14 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
         tested.cause.interval = Interval { low: contrast.baseline * low, high: contrast.baseline * high };
     }
     Some(tested)
+}
+
+/// Whether the median of the moments rose too. A service that stalls now and then may happen to stall once more in the
+/// second half. A run without moments cannot show that.
+fn is_steady(run: &Run) -> bool {
+    let means: Vec<f64> = run.moments.iter().map(|moment| moment.mean_ms).filter(|mean_ms| *mean_ms > 0.0).collect();
+    let (first, second) = means.split_at(means.len() / 2);
+    first.is_empty() || median(second.to_vec()) >= MEDIAN_FACTOR * median(first.to_vec())
 }
 
 /// The moment from which on the runs were slow, if all of them changed at once and at about the same time.
