@@ -138,7 +138,7 @@ impl Source {
 }
 
 fn from_git(shell: &Shell, url: &str, commit: &str) -> Result<Source> {
-    let tags = git::read(shell, &["tag", "--points-at", commit, "--list", "v*"])?.unwrap_or_default();
+    let tags = git::read(shell, &["tag", "--no-column", "--points-at", commit, "--list", "v*"])?.unwrap_or_default();
     let own = format!("v{}", version::number());
     let tag = tags.lines().find(|tag| *tag == own).or(tags.lines().last());
     let is_dirty = git::read(shell, &["status", "--porcelain", "--untracked-files=no", "--", ":(top)"])?

@@ -45,14 +45,18 @@ impl Paths {
     }
 
     pub fn inputs(&self, flags: &PerfFlags) -> Vec<PathBuf> {
+        const BESIDE: [&str; 5] =
+            ["perf_results.json", "run.json", "perf_listener.json", "perf_setup.json", "perf_with_setup.json"];
         let mut inputs = vec![self.baseline(&flags.files, BASELINE), self.config.clone()];
         inputs.extend(["locustfile.py", "pyproject.toml", "locust.conf"].map(|name| self.root.join(name)));
         inputs.extend(flags.load.locustfile.iter().map(|file| self.current_dir.join(file)));
         for results in &flags.results {
             let results = self.current_dir.join(results);
-            for folder in [results.join("against"), results] {
+            let rounds = ["against", "confirm/against", "confirm"].map(|below| results.join(below));
+            for folder in rounds.into_iter().chain([results]) {
+                inputs.push(folder.join("session.json"));
                 for file in files::result_files(&folder).unwrap_or_default() {
-                    inputs.extend(["perf_results.json", "run.json"].map(|name| file.with_file_name(name)));
+                    inputs.extend(BESIDE.map(|name| file.with_file_name(name)));
                     inputs.push(file);
                 }
             }

@@ -162,7 +162,8 @@ fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], 
     } else {
         cmd!(shell, "{python} -m pip install {options...} {requirements...}")
     };
-    process::run("pip install", &install.into(), log, INSTALL_TIMEOUT)
+    // Where pip is told to install for the user by default, it refuses an environment.
+    process::run("pip install", &install.env("PIP_USER", "0").into(), log, INSTALL_TIMEOUT)
         .map_err(|error| not_installed(error, pinned, log))
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::model::mask;
 use judge::model::run::{Lateness, Moment, Run, TaskCalls, endpoint_name};
 use judge::model::text::{cut, endpoint_shown, printable};
+use judge::parse::strict_json;
 use serde::{Deserialize, Serialize};
 
 use crate::run::load_check::LoadRecord;
@@ -173,8 +174,9 @@ impl ListenerFile {
     }
 
     pub fn parse(text: &str) -> Result<ListenerFile> {
-        let mut file: ListenerFile = serde_json::from_str(text)?;
-        file.load = serde_json::from_str(text)?;
+        let plain = |error| anyhow!(strict_json::fault(&error));
+        let mut file: ListenerFile = serde_json::from_str(text).map_err(plain)?;
+        file.load = serde_json::from_str(text).map_err(plain)?;
         // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);

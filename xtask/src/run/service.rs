@@ -187,10 +187,8 @@ impl StartedService {
                     "it answers {status}, a redirect, which is not followed; if it means ready, set ready_status = {status} in [service]"
                 ),
                 Ok(Answer::Status(status)) => format!("it answers {status}"),
-                Err(error) if error.contains("refused") => {
-                    "nothing listens there; does the service get {port}, through its command or [service] env?"
-                        .to_owned()
-                }
+                // Who listens is asked once, since it takes a look at every process.
+                Err(error) if error.contains("refused") && Instant::now() >= deadline => self.why_nothing_listens(),
                 Err(error) => error,
             };
             if Instant::now() >= deadline {
@@ -202,6 +200,22 @@ impl StartedService {
                 bail!(Failure::new(line, self.group.log()));
             }
             pause()?;
+        }
+    }
+
+    fn why_nothing_listens(&self) -> String {
+        let mut own = proc::listeners();
+        own.retain(|(pid, _)| self.group.has_descendant(*pid));
+        match own.first() {
+            None => {
+                "nothing listens there; does the service get {port}, through its command or [service] env?".to_owned()
+            }
+            Some(_) if own.iter().any(|(_, port)| *port == self.url().port) => {
+                "the service listens on that port, but at another address: name it in ready_url".to_owned()
+            }
+            Some((_, port)) => format!(
+                "nothing listens there, and the service listens on port {port}: give it {{port}}, through its command or [service] env"
+            ),
         }
     }
 

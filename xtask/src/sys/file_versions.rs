@@ -141,7 +141,9 @@ pub fn is_shallow(shell: &Shell) -> Result<bool> {
 }
 
 pub fn newest_tag(shell: &Shell, pattern: &str) -> Result<Option<String>> {
-    let args = ["tag", "--list", "--merged", "HEAD", "--sort=-creatordate", "--", pattern];
+    // The last key comes first. Tags of one second are in the order of their versions.
+    let sort = ["--sort=-version:refname", "--sort=-creatordate"];
+    let args = [&["tag", "--list", "--no-column", "--merged", "HEAD"], &sort[..], &["--", pattern]].concat();
     let tags = git::read(shell, &args)?.unwrap_or_default();
     Ok(tags.lines().next().filter(|tag| !tag.is_empty()).map(str::to_owned))
 }

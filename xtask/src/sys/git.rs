@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use judge::model::run::is_hash;
 use xshell::{Shell, cmd};
 
@@ -14,8 +14,9 @@ use crate::sys::{files, process};
 /// A cold disk and a large tree take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Variables that would point git to another repository. A hook that calls us sets some of them.
-const OTHER_REPOSITORIES: [&str; 7] = [
+/// Variables that would point git to another repository, or make it read our paths in another way. A hook that calls us has
+/// some of them.
+const OF_CALLERS: [&str; 11] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -23,6 +24,10 @@ const OTHER_REPOSITORIES: [&str; 7] = [
     "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
 ];
 
 /// The commit of a provenance if git knows none.
@@ -109,6 +114,7 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     {
         return Ok(commit);
     }
+    ensure!(!rev.contains(".."), "this is a range of commits: name one of them");
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
         None => match refusal(shell) {
@@ -181,7 +187,7 @@ pub fn command(shell: &Shell, args: &[&str]) -> Command {
     let command =
         cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false {args...}");
     let mut command = Command::from(command);
-    for name in OTHER_REPOSITORIES {
+    for name in OF_CALLERS {
         command.env_remove(name);
     }
     command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("GIT_TERMINAL_PROMPT", "0");

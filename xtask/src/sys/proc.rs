@@ -1,5 +1,6 @@
 //! Linux's `/proc` and its parsers. Other systems have none, so every answer is empty there.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -112,17 +113,26 @@ pub(crate) fn is_of_this_user(pid: u32) -> bool {
     user("self").is_some_and(|own| user(&pid.to_string()) == Some(own))
 }
 
-/// As far as this user may see the processes.
-pub(crate) fn listeners_on(port: u16) -> Vec<u32> {
+/// The processes that listen, each with a port, as far as this user may see them.
+pub(crate) fn listeners() -> Vec<(u32, u16)> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
     let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(parse_tcp_line);
-    let listening = sockets.filter(|socket| socket.is_listening && socket.port == port);
-    let names: Vec<String> = listening.map(|socket| format!("socket:[{}]", socket.inode)).collect();
-    let is_one = |link: PathBuf| names.iter().any(|name| link.as_os_str() == name.as_str());
-    let listens = |pid: &i32| {
-        files::entries(&PathBuf::from(format!("/proc/{pid}/fd"))).any(|file| fs::read_link(file).is_ok_and(is_one))
-    };
-    pids().into_iter().filter(listens).map(i32::cast_unsigned).collect()
+    let listening = sockets.filter(|socket| socket.is_listening);
+    let ports: HashMap<String, u16> =
+        listening.map(|socket| (format!("socket:[{}]", socket.inode), socket.port)).collect();
+    let mut listeners = Vec::new();
+    for pid in pids() {
+        for file in files::entries(&PathBuf::from(format!("/proc/{pid}/fd"))) {
+            let link = fs::read_link(file).unwrap_or_default();
+            let port = link.to_str().and_then(|link| ports.get(link));
+            listeners.extend(port.map(|port| (pid.cast_unsigned(), *port)));
+        }
+    }
+    listeners
+}
+
+pub(crate) fn listeners_on(port: u16) -> Vec<u32> {
+    listeners().into_iter().filter(|(_, listens_on)| *listens_on == port).map(|(pid, _)| pid).collect()
 }
 
 #[derive(Debug, PartialEq)]

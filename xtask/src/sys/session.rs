@@ -124,6 +124,8 @@ impl Session {
 
 fn point_latest(perf_folder: &Path, name: &str) -> Result<()> {
     let latest = perf_folder.join("latest");
+    let is_link = latest.is_symlink() || !latest.is_dir();
+    ensure!(is_link, "{} is a folder, perhaps of an artifact, and not our link: move it elsewhere", latest.display());
     let temporary = temporary_beside(&latest);
     let _ = fs::remove_file(&temporary);
     std::os::unix::fs::symlink(Path::new("runs").join(name), &temporary)

@@ -28,6 +28,7 @@ case "$1 $2" in
         fi
         [ "$3" = --version ] && { echo "pip ${FAKE_PIP:-24.0} from /usr/lib/python3 (python 3.12)"; exit 0; }
         sleeps_at pip
+        [ "${PIP_USER:-0}" = 0 ] || { echo "ERROR: Can not perform a '--user' install." >&2; exit 1; }
         [ "$FAKE_PYTHON" = pip-fails ] && { echo "ERROR: No matching distribution found" >&2; exit 1; }
         exit 0 ;;
     "-m locust") shift 2; exec sh "$FAKE_LOCUST_SCRIPT" "$@" ;;

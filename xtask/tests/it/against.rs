@@ -125,6 +125,7 @@ fn builds_are_kept_and_the_oldest_go() {
 fn an_impossible_comparison_is_an_error_with_the_next_step() {
     let scratch = repository("unknown", 300, 300);
     scratch.refuses("--against nowhere", "--against nowhere: commit not found: check the name, or fetch it");
+    scratch.refuses("--against first..HEAD", "--against first..HEAD: this is a range of commits: name one of them");
     scratch.refuses("--against origin/main", "fetch it with `git fetch origin main`");
     scratch.refuses("--against first --host http://127.0.0.1:1", "builds and starts the service of either side");
     let shallow = scratch.path("pids/shallow");

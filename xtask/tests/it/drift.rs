@@ -37,6 +37,19 @@ fn without_machine(text: &str) -> String {
     baseline.to_text()
 }
 
+/// Two tags of one second, and a git that prints lists in columns.
+#[test]
+fn newest_tag_is_found_however_git_is_configured() {
+    let scratch = crept("tags", "[drift]\np95 = \"25%\"\nsince = \"v*\"\n");
+    scratch.sh("git tag v1.9");
+    let known = |p95_ms: f64| without_machine(&baseline(p95_ms, "more", "A"));
+    accept(&scratch, &known(1250.0), "Bob", "2026-03-01", "4");
+    scratch.sh("git tag v1.10 && git config column.ui always && git config color.ui always");
+    accept(&scratch, &known(1280.0), "Bob", "2026-04-01", "5");
+    let output = judge(&scratch, 1330, "");
+    assert!(output.stdout.contains("; since v1.10 (2026-03-01) p95 +6"), "{}", output.stdout);
+}
+
 fn judge(scratch: &Scratch, p95_ms: u32, args: &str) -> Output {
     results(scratch, p95_ms);
     scratch.perf(&format!("results {args}"))

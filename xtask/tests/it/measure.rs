@@ -405,6 +405,13 @@ fn a_service_that_is_detached_is_told_to_stay_in_the_foreground() {
     );
 }
 
+/// As Gitpod does.
+#[test]
+fn pip_that_installs_for_the_user_by_default_installs_locust() {
+    let scratch = managed("managed-pip-user").with("PIP_USER", "yes");
+    assert_eq!(scratch.perf("--max-runs 1").code, 0);
+}
+
 #[test]
 fn the_managed_locust_must_write_the_exact_results() {
     managed("managed-inexact")
@@ -473,6 +480,18 @@ fn a_path_with_spaces_commas_and_quotes_is_a_path() {
 fn a_service_on_another_port_is_an_error_that_names_the_port_setting() {
     let scratch = Scratch::new("elsewhere").toml("\"exec '", "\"exec sleep 1000 #'").toml("\"2m\"", "\"1s\"");
     scratch.refuses("", "nothing listens there; does the service get {port}, through its command or [service] env?");
+    if cfg!(target_os = "linux") {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let scratch =
+            Scratch::new("fixed-port").toml("--port {port}", &format!("--port {free}")).toml("\"2m\"", "\"2s\"");
+        let reason =
+            format!("the service listens on port {free}: give it {{port}}, through its command or [service] env");
+        scratch.refuses("", &reason);
+        let scratch = Scratch::new("other-address").service("ipv6").toml("\"2m\"", "\"2s\"");
+        if TcpListener::bind(("::1", 0)).is_ok() {
+            scratch.refuses("", "the service listens on that port, but at another address: name it in ready_url");
+        }
+    }
 }
 
 #[test]

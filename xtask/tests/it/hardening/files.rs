@@ -16,6 +16,9 @@ fn a_report_never_replaces_what_the_command_reads() {
         ("ok.csv --report csv.md", "ok.csv"),
         ("ok.json --report ok.json", "ok.json"),
         ("runs --report runs/run-1/run.json", "runs/run-1/run.json"),
+        ("runs --report runs/run-1/perf_listener.json", "runs/run-1/perf_listener.json"),
+        ("runs --report runs/session.json", "runs/session.json"),
+        ("runs --report runs/confirm/run-1/run.json", "runs/confirm/run-1/run.json"),
         ("--report users.md", "locustfile.py"),
         ("--update-baseline --baseline new.json --report new.json", "new.json"),
         ("--against HEAD --report soft.json", "perf.toml"),
@@ -29,6 +32,7 @@ fn a_report_never_replaces_what_the_command_reads() {
         scratch.write("broken.json", "no = \n");
         scratch.write("runs/run-1/perf_results_stats.csv", RESULTS);
         scratch.write("runs/run-1/run.json", "{}");
+        scratch.write("runs/confirm/run-1/perf_results_stats.csv", RESULTS);
         scratch.sh(links);
         let listed = || scratch.sh("ls -i *.* runs/run-1; cat *.* runs/run-1/*");
         let before = listed();

@@ -53,12 +53,25 @@ fn folder_of_a_command_without_a_verdict_is_not_judged() {
     assert_eq!(scratch.finish(child).code, 143);
 }
 
+/// An artifact has a folder in place of the link.
 #[test]
-fn damaged_session_file_is_told_in_the_words_of_json() {
+fn folder_in_place_of_the_latest_link_is_kept_and_told() {
+    let scratch = Scratch::new("latest-folder");
+    assert_eq!(scratch.perf("").code, 0);
+    scratch.sh("cp -rL target/perf/latest pids/copy && rm target/perf/latest && mv pids/copy target/perf/latest");
+    scratch.refuses("", "target/perf/latest is a folder, perhaps of an artifact, and not our link: move it elsewhere");
+    assert_eq!(scratch.perf("target/perf/latest").code, 0, "it can be judged");
+}
+
+#[test]
+fn damaged_file_of_ours_is_told_in_the_words_of_json() {
     let scratch = Scratch::new("session-damaged");
     assert_eq!(scratch.perf("").code, 0);
     scratch.write("target/perf/latest/session.json", "{}");
     scratch.refuses("target/perf/latest", "session.json: missing key `command` at line 1 column 2");
+    scratch.write("target/perf/latest/run-1/perf_listener.json", r#"{"ramp_up_left_out": 3}"#);
+    let reason = "perf_listener.json: invalid type: integer `3`, expected a boolean at line 1 column 22";
+    scratch.refuses("target/perf/latest/run-1", reason);
 }
 
 #[test]
