@@ -210,7 +210,11 @@ fn noise_that_hides_a_third_asks_for_a_longer_run() {
     assert!(output.stderr.contains("warning: the noise hides p95 changes under "), "{}", output.stderr);
     let output = scratch.perf("--max-runs 1");
     assert!(output.stdout.contains("note: the noise hides "), "{}", output.stdout);
-    assert!(output.stdout.contains("lengthen the runs (--run-time), or add users"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("record a baseline of longer runs (--run-time), or of more users"),
+        "{}",
+        output.stdout
+    );
 }
 
 /// A command of one run with these further keys of the listener's account.
