@@ -37,10 +37,10 @@ fuzz_target!(|text: &str| {
         runs,
         histories: &[Ok(HISTORY.clone())],
         provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
-        baseline: printable(&baseline.provenance.commit),
+        baseline_origin: printable(&baseline.provenance.commit),
         file_warnings: Vec::new(),
         warnings: vec![printable(&baseline.notes)],
-        details: Vec::new(),
+        other_details: Vec::new(),
         confirmation: None,
     };
     let view = View::of(&report);

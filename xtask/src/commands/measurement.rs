@@ -318,6 +318,7 @@ fn unlike_runs(runs: &[Run]) -> Vec<String> {
     }
     warnings
 }
+
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     let files = || measured.iter().filter_map(|measured| measured.file.as_ref());

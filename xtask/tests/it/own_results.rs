@@ -329,7 +329,12 @@ fn error_page_with_status_200_is_a_warning_of_every_report() {
     // An error page is quick, which is no gain.
     let quick = scratch.perf("quick.csv");
     assert_last(&quick, 0, begins);
-    assert_eq!(steps(&quick), ["accept it: cargo xtask perf quick.csv --update-baseline --note \"why it changed\""]);
+    assert_eq!(
+        steps(&quick),
+        [
+            "look at the responses; if they are right, accept them: cargo xtask perf quick.csv --update-baseline --note \"why it changed\""
+        ]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use judge::model::text::cut;
 
 use crate::view::acceptance::ACCEPT;
 use crate::view::headline::VERDICT_COLUMNS;
-use crate::view::next::NextStep;
+use crate::view::next::{LATEST, NextStep};
 use crate::view::series::{BASELINE, CANDIDATE, HEADER, INTERVAL, LIMIT, METRIC, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, count};
@@ -70,7 +70,8 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     }
     if verbosity != Verbosity::Quiet {
         if is_short && !view.acceptance.is_empty() {
-            out.line(&format!("{ACCEPT}, add the entries of --verbose to {}", view.report.background.config));
+            let all = view.report.background.command.judging(LATEST).with(&["--verbose"]);
+            out.line(&format!("{ACCEPT}, add the entries of `{all}` to {}", view.report.background.config));
         }
         out.next(&view.next);
     }

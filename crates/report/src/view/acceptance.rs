@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use judge::model::run::Metric;
 use judge::model::text::is_unprintable;
+use judge::stats::estimate::Interval;
 use judge::verdict::decision::Row;
 
 use crate::view::FINDINGS;
@@ -42,15 +43,20 @@ pub(crate) fn entries(report: &Report) -> String {
     entries
 }
 
-/// The upper end of the interval, or the change if there is none, rounded up. An endpoint that the baseline lacks has no change:
-/// its value with a tenth on top.
+/// The upper end of the interval, or the value with a tenth on top if there is none, rounded up.
 fn ceiling(row: &Row) -> String {
     let metric = row.metric;
     let rounded_up = |number: f64| (number - 1e-6).ceil().max(0.0);
     if let Some(change) = row.change() {
-        let interval = row.evidence.interval.filter(|interval| interval.is_finite());
-        let ends = interval.map_or([change; 2], |interval| [interval.low, interval.high]);
-        let worst = ends.into_iter().map(|end| metric.worsening(end)).fold(metric.worsening(change), f64::max);
+        let worsening = metric.worsening(change);
+        let worst = match row.evidence.interval.filter(|interval| interval.is_finite()) {
+            Some(Interval { low, high }) => metric.worsening(low).max(metric.worsening(high)).max(worsening),
+            None => match metric {
+                Metric::ErrorRate => 1.1 * worsening,
+                Metric::RequestsPerSec => worsening + 0.1 * (100.0 - worsening),
+                _ => worsening + 0.1 * (100.0 + worsening),
+            },
+        };
         return format!("{}{}", rounded_up(worst), change_unit(metric));
     }
     let (candidate, unit) = (row.presence.candidate().unwrap_or(0.0), unit_of_value(metric));

@@ -3,11 +3,22 @@
 use judge::model::text::{bytes, cut, endpoint_shown, printable};
 use judge::stats::estimate::{Interval, Scale};
 use judge::verdict::causes::{Cause, Kind, Shape};
+use judge::verdict::compare::Comparison;
 
 use crate::view::input::{FailedRequests, Report};
 use crate::view::words::{count, interval_text};
 
-pub(crate) const UNEXPLAINED: &str = "nothing that was measured explains it";
+const UNEXPLAINED: &str = "nothing that was measured explains it";
+
+const TOO_FEW: &str = "these rounds are too few to show what explains it: make more (--min-runs 4)";
+
+/// Of fewer rounds, hardly any difference is significant among all that is tested.
+const LEAST_ROUNDS: usize = 4;
+
+/// What a report says if no cause is named.
+pub(crate) fn unexplained(comparison: &Comparison) -> &'static str {
+    if comparison.paired && comparison.runs.candidate < LEAST_ROUNDS { TOO_FEW } else { UNEXPLAINED }
+}
 
 /// A counter that rises by this factor has risen so many times. Below it, percents read better.
 const TIMES: f64 = 3.0;

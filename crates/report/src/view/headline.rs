@@ -101,7 +101,9 @@ impl Headline {
         match report.comparison.verdict {
             Verdict::Fail => {
                 self.word = "FAIL, confirmed";
-                self.also.insert(0, format!("against the baseline's commit {commit} on this machine ({rounds})"));
+                // The endpoint says more, if there is no room for both.
+                let place = self.also.len().min(1);
+                self.also.insert(place, format!("against the baseline's commit {commit} on this machine ({rounds})"));
             }
             Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);

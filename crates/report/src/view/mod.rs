@@ -22,7 +22,7 @@ use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
 use crate::view::acceptance::ACCEPT;
-use crate::view::changes::{ChangeView, UNEXPLAINED};
+use crate::view::changes::{ChangeView, unexplained};
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -238,7 +238,7 @@ impl<'a> View<'a> {
     /// A sentence for each change, or the only one if nothing explains the slowdown.
     pub(crate) fn change_lines(&self) -> Vec<&str> {
         match &self.changes {
-            Some(changes) if changes.is_empty() => vec![UNEXPLAINED],
+            Some(changes) if changes.is_empty() => vec![unexplained(self.report.comparison)],
             changes => changes.iter().flatten().map(|change| change.text.as_str()).collect(),
         }
     }

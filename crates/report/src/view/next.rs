@@ -5,6 +5,7 @@ use judge::model::text::{endpoint_shown, quoted};
 use judge::verdict::accepted::ExceptionState;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
+use judge::verdict::traffic::TrafficKind;
 
 use crate::view::drift;
 use crate::view::evidence::{detectable, is_only_settled};
@@ -25,15 +26,12 @@ pub(crate) fn step(what: &'static str, command: String) -> NextStep {
 
 const MOST: usize = 3;
 
-const LATEST: &str = "target/perf/latest";
+pub(crate) const LATEST: &str = "target/perf/latest";
 
 const MORE_RESULTS: &str =
     "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise";
 
 const RESTORE: &str = "restore the task, or accept the new load";
-
-/// The note of a baseline that accepts other answers, or other shares of the load.
-const CHANGED: &str = "why it changed";
 
 /// What to do next, the most helpful first.
 pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
@@ -71,50 +69,71 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
     if has_failed && !is_of_others && !is_missing_alone && !findings.is_empty() {
         steps.extend(find_the_commit(report));
     }
-    if let Some(worst) =
-        findings.first().filter(|_| !is_missing_alone && findings.iter().all(|row| row.endpoint.is_some()))
-    {
+    let is_of_endpoints = findings.iter().all(|row| row.endpoint.is_some());
+    if let Some(worst) = findings.first().filter(|_| !is_missing_alone && is_of_endpoints) {
         let endpoint = quoted(&worst.endpoint.map_or_else(String::new, endpoint_shown));
         let all = command.judging(LATEST).with(&["--verbose"]);
         steps.push(step("look at one endpoint", format!("{all} | grep -F {endpoint}")));
     }
-    let edit = |what| step(what, format!("${{EDITOR:-vi}} {}", quoted(&report.background.config)));
-    let accept = |what, why| {
-        let command = command.with(&["--update-baseline", "--note", why]);
-        step(what, command.replace(&format!("'{why}'"), &format!("\"{why}\"")))
-    };
     // A new baseline settles no drift.
     if is_missing_alone && has_baseline {
         steps.truncate(MOST - 1);
-        steps.push(accept(RESTORE, "why the endpoint is gone"));
+        steps.push(accept(report, RESTORE, "why the endpoint is gone"));
     } else if has_failed {
-        // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
-        let mut last = Vec::new();
-        if !acceptance.is_empty() {
-            last.push(edit("accept it for a while"));
-        }
-        // A new baseline has no part in `--against`.
-        if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {
-            let why = if findings.is_empty() { CHANGED } else { "why it is slower" };
-            last.push(accept("accept it", why));
-        }
+        let mut last = acceptances(report, acceptance);
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if has_baseline && comparison.traffic.is_empty() && is_faster(report) && !has_drifted {
-        steps.push(accept("keep the gain", "why it is faster"));
+    } else if has_baseline && is_gain(report) && !has_drifted {
+        steps.push(accept(report, "keep the gain", "why it is faster"));
     } else if has_baseline && findings.is_empty() && !comparison.traffic.is_empty() {
         steps.truncate(MOST - 1);
-        steps.push(accept("accept it", CHANGED));
+        steps.push(accept_change(report));
     }
     let has_ended = comparison.exceptions.iter().any(|exception| exception.state == ExceptionState::Expired);
     if has_ended || comparison.unused_exceptions().next().is_some() {
-        steps.push(edit("remove the exceptions that nothing needs"));
+        steps.push(edit(report, "remove the exceptions that nothing needs"));
     }
     if steps.is_empty() {
         steps.push(step("nothing to do; see every endpoint", command.judging(LATEST).with(&["--verbose"])));
     }
     steps.truncate(MOST);
     steps
+}
+
+/// The steps of a FAIL that are always kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
+fn acceptances(report: &Report, acceptance: &str) -> Vec<NextStep> {
+    let findings = findings(report.comparison);
+    let mut steps = Vec::new();
+    if !acceptance.is_empty() {
+        steps.push(edit(report, "accept it for a while"));
+    }
+    // Two services that run already have no baseline, and a new one has no part in `--against`.
+    let has_baseline = report.hosts().is_none() && (steps.is_empty() || report.confirmation.is_some());
+    let has_errors = findings.iter().any(|row| row.is_failure() && row.metric == Metric::ErrorRate);
+    if has_baseline && !has_errors {
+        steps.push(if findings.is_empty() {
+            accept_change(report)
+        } else {
+            accept(report, "accept it", "why it is slower")
+        });
+    }
+    steps
+}
+
+fn edit(report: &Report, what: &'static str) -> NextStep {
+    step(what, format!("${{EDITOR:-vi}} {}", quoted(&report.background.config)))
+}
+
+fn accept(report: &Report, what: &'static str, why: &str) -> NextStep {
+    let command = report.background.command.with(&["--update-baseline", "--note", why]);
+    step(what, command.replace(&format!("'{why}'"), &format!("\"{why}\"")))
+}
+
+/// Accepts other answers, or other shares of the load.
+fn accept_change(report: &Report) -> NextStep {
+    let has_other_sizes = report.comparison.traffic.iter().any(|change| change.kind == TrafficKind::Size);
+    let what = if has_other_sizes { "look at the responses; if they are right, accept them" } else { "accept it" };
+    accept(report, what, "why it changed")
 }
 
 /// The baseline's commit as git takes it; `None` if it is not known.
@@ -149,7 +168,11 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     Some(step("find the commit", command.without("--baseline").of(&format!("bisect {commit}"))))
 }
 
-fn is_faster(report: &Report) -> bool {
+/// Whether the same answers took less time, and noise does not explain it. Next to a noisy baseline, a quick run is no gain.
+fn is_gain(report: &Report) -> bool {
+    if !report.comparison.traffic.is_empty() || !report.comparison.is_conclusive() {
+        return false;
+    }
     let Some(p95) = report.comparison.total_row(Metric::P95) else { return false };
     let Presence::Both { baseline, candidate } = p95.presence else { return false };
     let Sides { baseline: before, candidate: now } = report.provenance;

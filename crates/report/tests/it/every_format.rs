@@ -85,13 +85,13 @@ fn confirmation_leads_every_format() {
     let confirmation = Confirmation::Impossible("git does not know the commit".to_owned());
     failing.report(|report| check(&Report { confirmation: Some(&confirmation), ..report.clone() }));
     expect![[r#"
-        confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); 1 of 1 endpoint: GET /a +40%
+        confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%; against the baseline's commit 0123456789ab on this machine (3 rounds)
           find the commit: cargo xtask bisect 0123456789ab
           accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not_confirmed: PASS: the FAIL is not confirmed; the machine is slower than when the baseline was recorded (0123456789ab: p95 300 ms then, 420 ms now)
           record a baseline on this machine: cargo xtask perf --update-baseline
-        confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive
+        confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
           accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
@@ -213,7 +213,8 @@ fn other_answers_are_accepted_and_not_searched_for() {
             let view = View::of(report);
             assert_eq!(view.headline.word, first);
             let steps: Vec<String> = view.next.iter().map(|step| format!("{}: {}", step.what, step.command)).collect();
-            assert_eq!(steps, ["accept it: cargo xtask perf --update-baseline --note \"why it changed\""]);
+            let accept = "look at the responses; if they are right, accept them: cargo xtask perf --update-baseline --note \"why it changed\"";
+            assert_eq!(steps, [accept]);
         });
     }
     let stored = Case::new("stored", &answering(2000.0), answering(30.0), rules(true, false));

@@ -114,7 +114,7 @@ fn entries_to_paste_and_stored_numbers_are_shown_if_there_is_room() {
         };
         let (entries, stored, text) = shown(Verbosity::Normal, Some(COLUMNS));
         assert_eq!((entries, stored), (false, false), "{text}");
-        let pointer = "\nto accept it for a while, add the entries of --verbose to perf.toml\nnext: ";
+        let pointer = "\nto accept it for a while, add the entries of `cargo xtask perf\n  target/perf/latest --verbose` to perf.toml\nnext: ";
         assert!(text.contains(pointer), "{text}");
         let (entries, stored, text) = shown(Verbosity::Normal, None);
         assert_eq!((entries, stored), (true, false), "{text}");
