@@ -68,7 +68,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
             420,
             "1",
             1,
-            "FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit ",
+            "FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /claims +40%; against the baseline's commit ",
             "",
         ),
         (
@@ -76,7 +76,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
             420,
             "2",
             1,
-            "FAIL, confirmed: p95 rose 40%, 600 → 840 ms (limit +20%); against the baseline's commit ",
+            "FAIL, confirmed: p95 rose 40%, 600 → 840 ms (limit +20%); 1 of 1 endpoint: GET /claims +40%; against the baseline's commit ",
             "",
         ),
     ] {

@@ -103,7 +103,7 @@ impl Headline {
                 self.word = "FAIL, confirmed";
                 // The endpoint says more, if there is no room for both.
                 let place = self.also.len().min(1);
-                self.also.insert(place, format!("against the baseline's commit {commit} on this machine ({rounds})"));
+                self.also.insert(place, format!("against the baseline's commit {commit} here ({rounds})"));
             }
             Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);

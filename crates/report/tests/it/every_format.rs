@@ -85,7 +85,7 @@ fn confirmation_leads_every_format() {
     let confirmation = Confirmation::Impossible("git does not know the commit".to_owned());
     failing.report(|report| check(&Report { confirmation: Some(&confirmation), ..report.clone() }));
     expect![[r#"
-        confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%; against the baseline's commit 0123456789ab on this machine (3 rounds)
+        confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%; against the baseline's commit 0123456789ab here (3 rounds)
           find the commit: cargo xtask bisect 0123456789ab
           accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"

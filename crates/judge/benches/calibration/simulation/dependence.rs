@@ -142,7 +142,7 @@ pub fn table(seen: &[Dependence]) -> Table {
             "The t distribution assumes that runs are independent. Here they are not, at {SPREAD_PCT}% spread: each run keeps a share of the
 previous run's noise, or another program starts in one run of a hundred and stays for ten, or whole sessions differ, and the
 baseline and the candidate are from different sessions. **confirmed**: a FAIL counts only if rounds of both commits, measured after
-it, FAIL too. There are no promises for dependent runs. Shares are of {} comparisons.",
+it, FAIL too. The promises above do not cover this table. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec!["dependence", "true change", "gate FAILs", "its runs", "confirmed"],
