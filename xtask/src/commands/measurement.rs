@@ -206,7 +206,7 @@ impl Measurement {
         if baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_none() {
             let history = self.histories.first().and_then(|history| history.as_ref().err());
             let why = history.map_or("it is too short", String::as_str);
-            warnings.push(format!("users and length of the load are not compared, because the baseline has a history of Locust, and that of these results cannot be used: {why}"));
+            warnings.push(format!("users and length of the load are not compared: the baseline has Locust's history, but the history of these results cannot be used: {why}"));
         }
         let is_load_known = baseline.provenance.load.is_some()
             || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
@@ -308,13 +308,14 @@ fn unlike_runs(runs: &[Run]) -> Vec<String> {
     let names = |run: &Run| -> BTreeSet<Box<str>> { run.endpoints.iter().map(|(name, _)| name.clone()).collect() };
     let all: Vec<BTreeSet<Box<str>>> = runs.iter().map(names).filter(|names| !names.is_empty()).collect();
     if all.iter().any(|names| names.is_disjoint(&all[0])) {
-        warnings.push("these results have no endpoint in common: are they of one service?".to_owned());
+        warnings.push("these results have no endpoint in common: do they come from one service?".to_owned());
     }
     let requests = || runs.iter().map(|run| run.total.requests);
     if let (Some(least), Some(most)) = (requests().min(), requests().max())
         && most > 2 * least
     {
-        warnings.push(format!("these results have from {least} to {most} requests each: are they of the same load?"));
+        warnings
+            .push(format!("these results have from {least} to {most} requests each: do they come from the same load?"));
     }
     warnings
 }

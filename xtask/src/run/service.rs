@@ -214,7 +214,7 @@ impl StartedService {
                 "the service listens on that port, but at another address: name it in ready_url".to_owned()
             }
             Some((_, port)) => format!(
-                "nothing listens there, and the service listens on port {port}: give it {{port}}, through its command or [service] env"
+                "nothing listens there, but the service listens on port {port}: give it {{port}}, through its command or [service] env"
             ),
         }
     }

@@ -287,9 +287,9 @@ fn a_slower_demo_fails_and_the_same_demo_passes() {
 #[test]
 fn comparing_a_commit_with_itself_is_told() {
     let scratch = repository("itself", 300, 300);
-    let told = |args: &str| scratch.perf(args).stdout.contains("note: both sides are commit ");
-    assert!(told("--against HEAD"));
-    assert!(!told("--against first"));
+    let is_noted = |args: &str| scratch.perf(args).stdout.contains("note: both sides are commit ");
+    assert!(is_noted("--against HEAD"));
+    assert!(!is_noted("--against first"));
     scratch.write("new.py", "code");
-    assert!(!told("--against HEAD"));
+    assert!(!is_noted("--against HEAD"));
 }

@@ -416,9 +416,9 @@ fn results_that_may_be_of_two_services_or_loads_are_told() {
     of("c.csv", "/a", 100);
     let flat = |args: &str| scratch.perf(args).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let [services, loads] = ["have no endpoint in common", "have from 100 to 450 requests each"];
-    for (args, told) in [("a.csv b.csv", services), ("a.csv c.csv", loads)] {
+    for (args, note) in [("a.csv b.csv", services), ("a.csv c.csv", loads)] {
         let output = flat(args);
-        assert!(output.contains(told), "{args}: {output}");
+        assert!(output.contains(note), "{args}: {output}");
     }
     assert!(!flat("a.csv").contains(services));
 }
