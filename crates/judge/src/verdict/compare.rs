@@ -69,7 +69,7 @@ pub struct Comparison<'a> {
     pub inconclusive: Inconclusive,
     pub least_runs: usize,
     pub max_runs: usize,
-    pub coverage: Coverage,
+    pub coverage: Coverage<'a>,
     pub resolution: Resolution,
     /// For a baseline of one run: the smallest change of p95 that is detectable with 80% power, if it had five.
     pub detectable_by_five: Option<f64>,

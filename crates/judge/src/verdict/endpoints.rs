@@ -45,14 +45,12 @@ const ENDPOINT_GAP_FACTOR: f64 = 3.0;
 /// Locust's CSV has whole ms, so that a faster response is 0.
 const ROUNDED_TO_0_MS: f64 = 0.5;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Coverage {
-    /// The endpoints that both sides have and whose p95 has a limit that fails.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Coverage<'a> {
+    /// The number of endpoints that both sides have and whose p95 has a limit that fails.
     pub endpoints: usize,
-    /// Of these, the endpoints with enough requests.
-    pub judged: usize,
-    /// The share of the candidate's requests that the judged ones have, in percent.
-    pub requests_pct: f64,
+    /// Those of them whose p95 cannot be judged, mostly for lack of requests.
+    pub unjudged: Vec<&'a str>,
 }
 
 /// The two tests of a series; `None` if it is not tested so.
@@ -84,7 +82,12 @@ impl Shared {
 }
 
 impl<'a> Judge<'a> {
-    pub fn endpoint_rows(&self, total: &[Series], baseline: &'a Baseline, runs: &'a [Run]) -> (Vec<Row<'a>>, Coverage) {
+    pub fn endpoint_rows(
+        &self,
+        total: &[Series],
+        baseline: &'a Baseline,
+        runs: &'a [Run],
+    ) -> (Vec<Row<'a>>, Coverage<'a>) {
         // Results of others have the requests of `on_start` among the others, so that none of them is missing.
         let setup = Some(&baseline.setup).filter(|_| !self.rules.is_complete).into_iter().flatten();
         let mut missing: BTreeMap<&str, &RunsByMetric> =
@@ -106,30 +109,22 @@ impl<'a> Judge<'a> {
         };
         let present = measured.iter().zip(tests).map(row);
         let missing = missing.into_iter().filter_map(|(name, series)| self.missing_row(name, series, known));
-        (present.chain(missing).collect(), self.coverage(&measured, runs))
+        (present.chain(missing).collect(), self.coverage(&measured))
     }
 
-    fn coverage(&self, measured: &[Series], runs: &[Run]) -> Coverage {
-        let mut requests: HashMap<&str, u64> = HashMap::new();
-        for (name, stats) in runs.iter().flat_map(Run::endpoints_and_setup) {
-            *requests.entry(name).or_default() += stats.requests;
-        }
+    fn coverage(&self, measured: &[Series<'a>]) -> Coverage<'a> {
         let mut coverage = Coverage::default();
-        let mut judged: u64 = 0;
         for series in measured.iter().filter(|series| series.metric == Metric::P95) {
             if let Series { endpoint: Some(name), limit: Some(limit), presence: Presence::Both { .. }, .. } = series
                 && self.rules.fails(limit)
             {
                 coverage.endpoints += 1;
                 let has_proof = series.noise.is_some() || series.slow_requests.is_some() || series.requests.is_some();
-                if series.few_samples.is_none() && has_proof {
-                    coverage.judged += 1;
-                    judged += requests[name];
+                if series.few_samples.is_some() || !has_proof {
+                    coverage.unjudged.push(name);
                 }
             }
         }
-        let all: u64 = runs.iter().map(|run| run.total.requests).sum();
-        coverage.requests_pct = 100.0 * judged as f64 / all.max(1) as f64;
         coverage
     }
 

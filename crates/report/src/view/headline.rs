@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
 use crate::view::series::{
-    can_fail, endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
+    endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
 };
 use crate::view::words::{
     Status, both, count, limit_text, listed, percent, series_name, short_change, short_change_text, shown_commit,
@@ -239,12 +239,15 @@ fn missing_endpoints(missing: &[&Row]) -> String {
 
 /// How many endpoints a verdict is about that is no FAIL: `for 29 of 30 endpoints`. Empty if it is about all.
 fn coverage(comparison: &Comparison) -> String {
-    let Coverage { endpoints, judged, .. } = comparison.coverage;
-    if comparison.verdict == Verdict::Fail || judged >= endpoints {
+    let Coverage { endpoints, unjudged } = &comparison.coverage;
+    if comparison.verdict == Verdict::Fail || unjudged.is_empty() {
         return String::new();
     }
-    let judged = if judged == 0 { "none".to_owned() } else { judged.to_string() };
-    format!("for {judged} of {}", count(endpoints, "endpoint"))
+    let judged = match endpoints - unjudged.len() {
+        0 => "none".to_owned(),
+        some => some.to_string(),
+    };
+    format!("for {judged} of {}", count(*endpoints, "endpoint"))
 }
 
 fn of_pass(comparison: &Comparison) -> Vec<String> {
@@ -280,27 +283,20 @@ fn of_pass(comparison: &Comparison) -> Vec<String> {
     if !comparison.traffic.is_empty() {
         parts.swap(1, 2);
     }
-    parts.extend([doubted(comparison), rarely_requested(comparison, &unjudged)]);
+    parts.extend([doubted(comparison), unnamed(comparison, &unjudged)]);
     parts
 }
 
 /// The other endpoints that could not be judged, which are not over their limits.
-fn rarely_requested(comparison: &Comparison, unjudged: &[&Row]) -> String {
-    let is_rare = |row: &&Row| {
-        row.metric == Metric::P95
-            && can_fail(comparison, row)
-            && row.evidence.few_samples.is_some()
-            && !row.is_missing()
-    };
-    let is_named = |row: &&Row| unjudged.iter().any(|named| named.endpoint == row.endpoint);
-    let rare: Vec<String> = endpoint_groups(comparison)
-        .filter_map(|rows| rows.iter().find(is_rare).filter(|row| !is_named(row)))
-        .filter_map(|row| Some(cut(&endpoint_shown(row.endpoint?), NAME_COLUMNS)))
-        .collect();
-    match &rare[..] {
+fn unnamed(comparison: &Comparison, named: &[&Row]) -> String {
+    let is_named = |name: &str| named.iter().any(|row| row.endpoint == Some(name));
+    let others = comparison.coverage.unjudged.iter().filter(|name| !is_named(name));
+    let others: Vec<String> = others.map(|name| cut(&endpoint_shown(name), NAME_COLUMNS)).collect();
+    match &others[..] {
         [] => String::new(),
-        [first, _, _, ..] => format!("too few requests to judge {first} and {} more", rare.len() - 1),
-        few => format!("too few requests to judge {}", listed(few)),
+        [only] => format!("{only} is not judged"),
+        [first, _, _, ..] => format!("{first} and {} more are not judged", others.len() - 1),
+        few => format!("{} are not judged", listed(few)),
     }
 }
 

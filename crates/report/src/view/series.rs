@@ -297,15 +297,12 @@ pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     findings
 }
 
-pub(crate) fn can_fail(comparison: &Comparison, row: &Row) -> bool {
-    comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail)
-}
-
 /// The worst series of each endpoint over a blocking limit that could not be judged, for lack of requests or of runs.
 pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
     let is_unjudged = |row: &&Row| {
         // A rare endpoint may have no requests in these runs.
-        can_fail(comparison, row)
+        can_fail(row)
             && !row.is_missing()
             && matches!(
                 row.decision,

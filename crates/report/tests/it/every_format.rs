@@ -55,7 +55,7 @@ fn every_format_has_the_same_headline() {
         single runs: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /a p95 +40%; inconclusive: noise may be hiding a GET /a p95 regression
         below the limit: PASS: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 of all requests +0.0% (limit +20%)
         noise unknown: PASS for none of 1 endpoint: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 of all requests +0.0% (limit +20%)
-        below resolution: PASS for none of 1 endpoint: p95 +25% (limit +20%, but no more than rounding)
+        below resolution: PASS for none of 1 endpoint: p95 +25% (limit +20%, but no more than rounding); GET /a is not judged
         a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
         exceptions: PASS: p95 +39% (limit +20%), within limits except for accepted exceptions; p95 +39% WAIVED until 2026-12-31 and 1 more; 1 exception not used

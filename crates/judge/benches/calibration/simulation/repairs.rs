@@ -64,7 +64,8 @@ pub fn table(comparisons: usize) -> Table {
         text: format!(
             "Long requests are a small part of all requests and a large part of the corrected ones. If a group of slow requests grows, a
 p95 that was already in this group does not change. A p95 at the edge between fast and slow requests is uncertain: a change of 10%
-may move it by more. The run-to-run spread is 4%. Shares are of {comparisons} comparisons."
+may move it by more. A class is one user of ten, whose requests take the given time. The run-to-run spread is 4%.
+Shares are of {comparisons} comparisons."
         ),
         columns: vec![
             "service",

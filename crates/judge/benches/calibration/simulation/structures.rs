@@ -368,7 +368,7 @@ by p95_corrected, WARNs, FAILs with `--strict`, FAILs that rounds on the same ma
 FAILs if everything, or only the second endpoint (`one`), is slower by the percentage in the heading; **conclusive PASS** belongs to
 +25%, and the second **runs** to +30%. Up to +20% is within the limit, but in a queue, response times grow by more than the work does.
 
-No rule can do better with stored numbers from a different session or machine: the runs agree with each other but differ from
+In the rows of another session or machine, no rule can do better with stored numbers: the runs agree with each other but differ from
 the baseline's. If your runs are like that, use `--confirm` or `--against`. On a faster machine, the stored numbers hide a regression,
 however conclusive the verdict looks. Shares are of {comparisons} comparisons."
         ),
