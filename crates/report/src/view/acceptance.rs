@@ -84,7 +84,29 @@ fn toml_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use judge::verdict::decision::{Evidence, Presence};
+
     use super::*;
+
+    #[test]
+    fn ceiling_without_an_interval_has_a_tenth_on_top() {
+        let ceiling_of = |metric: Metric, [baseline, candidate]: [f64; 2], interval| {
+            ceiling(&Row {
+                endpoint: None,
+                metric,
+                limit: None,
+                accepted: None,
+                presence: Presence::Both { baseline, candidate },
+                evidence: Evidence { interval, detectable: None, few_samples: None, unsettled: None },
+                decision: None,
+            })
+        };
+        assert_eq!(ceiling_of(Metric::P95, [100.0, 250.0], None), "175%");
+        assert_eq!(ceiling_of(Metric::ErrorRate, [0.0, 20.0], None), "22pp");
+        assert_eq!(ceiling_of(Metric::RequestsPerSec, [100.0, 50.0], None), "55%");
+        let interval = Some(Interval { low: 120.0, high: 180.4 });
+        assert_eq!(ceiling_of(Metric::P95, [100.0, 250.0], interval), "181%");
+    }
 
     #[test]
     fn names_are_escaped_as_toml_has_it() {

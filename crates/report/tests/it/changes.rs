@@ -1,14 +1,15 @@
 //! What changed with a slowdown, in every format.
 
 use expect_test::expect;
+use judge::model::run::{Provenance, Usage};
 use judge::stats::estimate::{Interval, Scale};
 use judge::verdict::causes::{Cause, Kind, Shape};
 use report::formats::github::{self, Places};
 use report::formats::terminal::{self, Screen, Verbosity};
-use report::{Background, FailedRequests, Format, Report, View};
+use report::{Background, FailedRequests, Format, Report, Sides, View};
 use serde_json::Value;
 
-use crate::cases::{background, case};
+use crate::cases::{Case, background, case, rules, runs};
 use crate::json::Schema;
 
 fn cause(kind: Kind, endpoint: Option<&str>, [baseline, candidate]: [f64; 2], scale: Scale, ends: [f64; 2]) -> Cause {
@@ -57,6 +58,45 @@ fn with<T>(causes: Option<Vec<Cause>>, read: impl FnOnce(&View) -> T) -> T {
     let background = Background { causes, failures: vec![failure], ..background() };
     case("a failure of several runs")
         .report(|report| read(&View::of(&Report { background: &background, ..report.clone() })))
+}
+
+#[test]
+fn few_rounds_are_not_said_to_explain_nothing() {
+    let before = [300.0, 301.0, 299.0, 300.5];
+    let after = before.map(|p95_ms| 1.4 * p95_ms);
+    for (rounds, expected) in
+        [(3, "these rounds are too few to show what explains it"), (4, "nothing that was measured")]
+    {
+        let case = Case::new("rounds", &runs(&before[..rounds]), runs(&after[..rounds]), rules(false, true));
+        case.report(|report| {
+            let background = Background { causes: Some(Vec::new()), ..background() };
+            let text = terminal_of(&Report { background: &background, ..report.clone() });
+            assert!(text.contains(&format!("changed: {expected}")), "{rounds}: {text}");
+        });
+    }
+}
+
+#[test]
+fn lost_keep_alive_is_a_note_of_a_pass() {
+    for (connections, is_noted) in [(1.0, true), (0.4, false)] {
+        case("a pass").report(|report| {
+            let with = |side: &Provenance, connections| {
+                let usage = Usage { connections_per_request: vec![connections], ..side.usage.clone() };
+                Provenance { usage, ..side.clone() }
+            };
+            let Sides { baseline, candidate } = report.provenance;
+            let (baseline, candidate) = (with(baseline, 0.003), with(candidate, connections));
+            let provenance = Sides { baseline: &baseline, candidate: &candidate };
+            let text = terminal_of(&Report { provenance, ..report.clone() });
+            let note = "note: connections opened per request rose from 0.00 to 1.00: keep-alive may be lost";
+            assert_eq!(text.contains(note), is_noted, "{text}");
+        });
+    }
+}
+
+fn terminal_of(report: &Report) -> String {
+    let text = terminal::render(&View::of(report), Verbosity::Normal, Screen::default());
+    anstream::adapter::strip_str(&text).to_string()
 }
 
 #[test]

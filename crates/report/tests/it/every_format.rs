@@ -410,6 +410,12 @@ fn pass_that_more_runs_would_hardly_change_leads_with_what_the_noise_hides() {
             assert!(text.contains("the noise hides p95 changes under"), "{format}: {text}");
         }
     });
+    // Next to such a baseline a quick run is no gain.
+    let quick = |baseline: &[Run]| Case::new("quick", baseline, runs(&[200.0]), rules(false, false));
+    let praises = |baseline: &[Run]| {
+        quick(baseline).report(|report| View::of(report).next.iter().any(|step| step.what == "keep the gain"))
+    };
+    assert!(praises(&runs(&STEADY)) && !praises(&baseline));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use judge::baseline::file::Baseline;
-use judge::model::run::{Metric, Provenance};
+use judge::model::run::{Metric, Precision, Provenance, Run};
 use judge::stats::histogram::{Bucket, Histogram};
 use judge::verdict::compare::{Comparison, compare};
 use report::formats::terminal::{Screen, Verbosity, render, render_unjudged, wrapped};
@@ -149,6 +149,12 @@ fn evidence_names_the_runs_and_the_noise() {
         .assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
     expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
     expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    // Over the limit, but by less than the times are exact: the coarse ones of a CSV, in whole ms.
+    let reference = Baseline::new(&runs_of(&[2.0, 2.2, 1.8, 2.1, 1.9]), provenance()).unwrap();
+    let coarse: Vec<Run> = runs_of(&[2.6]).into_iter().map(|run| Run { precision: Precision::Coarse, ..run }).collect();
+    let comparison = compare(&reference, &coarse, rules(false)).unwrap();
+    let evidence = report::view::evidence::evidence(&comparison);
+    assert!(evidence.contains("exceeds its limit (+30.3%) by no more than rounding"), "{evidence}");
     // A baseline of one run would gain from more.
     expect!["conclusive after 3 runs (baseline: 1); detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
 }
