@@ -302,11 +302,11 @@ fn mixed_runs(measured: &[MeasuredRun]) -> Vec<Run> {
     measured.iter().map(mixed).collect()
 }
 
-/// What speaks against results of others as runs of one load of one service.
+/// Warns if results of others may come from different services or loads.
 fn unlike_runs(runs: &[Run]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let names = |run: &Run| -> BTreeSet<Box<str>> { run.endpoints.iter().map(|(name, _)| name.clone()).collect() };
-    let all: Vec<BTreeSet<Box<str>>> = runs.iter().map(names).filter(|names| !names.is_empty()).collect();
+    let all: Vec<BTreeSet<&str>> =
+        runs.iter().map(|run| run.names().collect()).filter(|names: &BTreeSet<&str>| !names.is_empty()).collect();
     if all.iter().any(|names| names.is_disjoint(&all[0])) {
         warnings.push("these results have no endpoint in common: do they come from one service?".to_owned());
     }

@@ -142,8 +142,7 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     if is_unchanged && project.flags.if_changed {
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
-    save(project, &baseline, &measurement)?;
-    let saved = saved(project, &rules, &baseline, &measurement);
+    let saved = save(project, &rules, &baseline, &measurement)?;
     let Some(ReportedUpdate { notes, .. }) = reported else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
@@ -233,37 +232,21 @@ fn save_first(project: &Project) -> Result<Outcome> {
     for warning in &measurement.warnings {
         project.say(&format!("warning: {}", printable(warning)));
     }
-    save(project, &baseline, &measurement)?;
-    let saved = saved(project, &rules, &baseline, &measurement);
+    let saved = save(project, &rules, &baseline, &measurement)?;
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
 }
 
-fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
-    let mut warnings = measurement.file_warnings.clone();
-    warnings.extend(measurement.too_many_failures(rules));
-    warnings.extend(measurement.failures_of_setup());
-    // A branch can be compared with another one if the service is started here.
-    let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
-    let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
-    saved.warnings = warnings;
-    saved.is_ignored = !project.pattern_that_ignores_the_baseline().is_empty();
-    if is_startable {
-        saved.default_branch = git::default_branch(&project.shell).unwrap_or_default();
-    }
-    saved
-}
-
-fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
+fn save(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Result<Saved> {
     if baseline.provenance.commit == UNKNOWN_COMMIT {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
     if baseline.provenance.dirty {
         project.say(&format!("warning: {}", dirty_warning(project, measurement.is_ours)));
     }
+    let file = project.shown(&project.baseline);
     let ignored_by = project.pattern_that_ignores_the_baseline();
     if !ignored_by.is_empty() {
-        let file = project.shown(&project.baseline);
         project.say(&format!("warning: git ignores {file} ({ignored_by}): commit it with `git add --force`"));
     }
     for warning in measurement.warnings_of_baseline(&project.rules) {
@@ -271,7 +254,17 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     }
     process::check_interrupted()?;
     project.check_baseline_unchanged()?;
-    files::write_atomically(&project.baseline, &baseline.to_text())
+    files::write_atomically(&project.baseline, &baseline.to_text())?;
+    let mut saved = Saved::new(baseline, &file, command_again(project.flags));
+    saved.warnings.clone_from(&measurement.file_warnings);
+    saved.warnings.extend(measurement.too_many_failures(rules));
+    saved.warnings.extend(measurement.failures_of_setup());
+    saved.is_ignored = !ignored_by.is_empty();
+    // A branch can be compared with another one if the service is started here.
+    if measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some() {
+        saved.default_branch = git::default_branch(&project.shell).unwrap_or_default();
+    }
+    Ok(saved)
 }
 
 fn dirty_warning(project: &Project, is_ours: bool) -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::limits::{Accepted, EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
-use judge::model::run::{LEAST_REQUESTS, Metric};
+use judge::model::run::{EndpointName, LEAST_REQUESTS, Metric, is_setup};
 use judge::model::text::{likeness, nearest, printable};
 use judge::parse::strict_json::in_plain_words;
 use serde::de::value::MapAccessDeserializer;
@@ -280,19 +280,19 @@ fn resolve_limits(
     for (name, entry) in entries {
         match entry.get_ref() {
             LimitEntry::Metric(limit) => {
-                let (metric, limit) = parse_limit(text, "[limits]", name, limit, entry.span())?;
+                let (metric, limit) = parse_limit(text, None, name, limit, entry.span())?;
                 limits.insert(metric, limit);
             }
             LimitEntry::Endpoint(table) => {
-                let at = format!("[limits.{:?}]", name.get_ref());
-                let line = line_of(text, name.span().start);
+                let (line, endpoint) = (line_of(text, name.span().start), name.get_ref().as_str());
                 ensure!(
                     !table.is_empty(),
-                    ":{line}: {at} has no limit, so it checks nothing: add for example p95 = \"20%\""
+                    ":{line}: [limits.{endpoint:?}] has no limit, so it checks nothing: add for example p95 = \"20%\""
                 );
-                let own =
-                    table.iter().map(|(metric, limit)| parse_limit(text, &at, metric, limit.get_ref(), limit.span()));
-                endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
+                let own = table
+                    .iter()
+                    .map(|(metric, limit)| parse_limit(text, Some(endpoint), metric, limit.get_ref(), limit.span()));
+                endpoint_limits.push(EndpointLimits::new(endpoint, own.collect::<Result<_>>()?));
             }
         }
     }
@@ -309,22 +309,23 @@ fn resolve_limits(
 
 fn parse_limit(
     text: &str,
-    table: &str,
+    endpoint: EndpointName,
     name: &Spanned<String>,
     limit: &str,
     limit_at: Range<usize>,
 ) -> Result<(Metric, Limit)> {
+    let table = endpoint.map_or_else(|| "[limits]".to_owned(), |endpoint| format!("[limits.{endpoint:?}]"));
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
     let metric = Metric::from_name(name.get_ref())
         .with_context(|| at(name.span()))
         .map_err(|error| anyhow!("{error} is not a metric: use {METRICS}, or a table [limits.\"GET /path\"]"))?;
     ensure!(
-        !table.starts_with("[limits.") || Metric::OF_ENDPOINTS.contains(&metric),
+        endpoint.is_none() || Metric::OF_ENDPOINTS.contains(&metric),
         "{} is of all requests together: move it to [limits]",
         at(name.span())
     );
     ensure!(
-        !table.starts_with("[limits.\"on_start ") || metric != Metric::RequestsPerSec,
+        metric != Metric::RequestsPerSec || !endpoint.is_some_and(is_setup),
         "{} is not judged, because each user makes these requests once: remove it",
         at(name.span())
     );

@@ -162,7 +162,7 @@ fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], 
     } else {
         cmd!(shell, "{python} -m pip install {options...} {requirements...}")
     };
-    // Where pip is told to install for the user by default, it refuses an environment.
+    // If pip's configuration says `user = true`, it refuses to install into an environment.
     process::run("pip install", &install.env("PIP_USER", "0").into(), log, INSTALL_TIMEOUT)
         .map_err(|error| not_installed(error, pinned, log))
 }

@@ -163,7 +163,7 @@ fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> String 
     )
 }
 
-/// The users of results of others are those that a flag gives.
+/// For results of others, the number of users comes from a flag.
 fn given_users_difference(baseline: &Provenance, candidate: &Provenance) -> String {
     let before = baseline.mean_users.or(baseline.observed_load.map(|observed| observed.users));
     match (before, candidate.mean_users, &candidate.load) {

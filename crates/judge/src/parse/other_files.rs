@@ -34,13 +34,22 @@ pub fn refuse_as_baseline(text: &str) -> Result<()> {
     const NEXT: &str = "pass it as RESULTS with --update-baseline, which makes a baseline of it";
     refuse_lfs_pointer(text.as_bytes())?;
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let has = |key: &str| text.contains(key);
     ensure!(!text.starts_with('['), "it is a JSON result of Locust, not a baseline: {NEXT}");
-    let is_csv = text.lines().next().is_some_and(|header| header.contains("Request Count"));
-    ensure!(!is_csv, "it is a CSV of Locust, not a baseline: {NEXT}");
-    let is_report = has("\"schema_version\"") && has("\"headline\"");
-    ensure!(!is_report, "it is a report of the gate, not a baseline: name the file that --update-baseline wrote");
+    ensure!(!is_csv(text), "it is a CSV of Locust, not a baseline: {NEXT}");
+    ensure!(!is_report(text), "it is a report of the gate, not a baseline: name the file that --update-baseline wrote");
     Ok(())
+}
+
+fn is_csv(text: &str) -> bool {
+    text.lines().next().is_some_and(|header| header.contains("Request Count"))
+}
+
+fn is_report(text: &str) -> bool {
+    has_keys(text, ["\"schema_version\"", "\"headline\""])
+}
+
+fn has_keys(text: &str, keys: [&str; 2]) -> bool {
+    text.starts_with('{') && keys.iter().all(|key| text.contains(key))
 }
 
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
@@ -50,16 +59,11 @@ pub(crate) fn is_json(bytes: &[u8]) -> bool {
 
 /// Refuses a file that is no array of statistics, if it is known.
 pub(crate) fn refuse_other_json(text: &str) -> Result<()> {
-    let start = text.trim_start();
-    let is_csv = start.lines().next().is_some_and(|header| header.contains("Request Count"));
-    ensure!(!is_csv, "it is CSV: give it a name that ends in .csv");
-    let has = |key: &str| start.starts_with('{') && start.contains(key);
+    let text = text.trim_start();
+    ensure!(!is_csv(text), "it is CSV: give it a name that ends in .csv");
+    ensure!(!is_report(text), "it is a report of the gate: pass the results that it was made of");
     ensure!(
-        !(has("\"schema_version\"") && has("\"headline\"")),
-        "it is a report of the gate: pass the results that it was made of"
-    );
-    ensure!(
-        !(has("\"version\"") && has("\"metrics\"")),
+        !has_keys(text, ["\"version\"", "\"metrics\""]),
         "it is a baseline, which is compared with: name it with --baseline, and pass results of Locust"
     );
     Ok(())

@@ -48,7 +48,7 @@ pub enum Action {
 
 #[derive(Clone, Debug)]
 pub enum Ending {
-    /// BAD is hardly slower than GOOD, so commits between them cannot be told from either.
+    /// BAD is hardly slower than GOOD, so a commit between them cannot be assigned to either side.
     NoGap {
         gap: Difference,
         /// The change, in the unit of [`Difference::change`], that all rounds would show.

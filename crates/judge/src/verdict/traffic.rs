@@ -44,11 +44,16 @@ pub enum TrafficKind {
 impl TrafficChange<'_> {
     pub fn text(&self) -> String {
         let guess = match self.kind {
-            TrafficKind::Size if self.candidate < self.baseline => ", status 200: an error page?",
+            TrafficKind::Size if self.may_be_error_page() => ", status 200: an error page?",
             TrafficKind::Size => "",
             TrafficKind::Share => ": does its task still run, or does it end early?",
         };
         format!("{} {}{guess}", endpoint_shown(self.endpoint), self.change())
+    }
+
+    /// Whether the answers got shorter.
+    pub fn may_be_error_page(&self) -> bool {
+        self.kind == TrafficKind::Size && self.candidate < self.baseline
     }
 
     /// `answers 30 bytes instead of 2,000`.

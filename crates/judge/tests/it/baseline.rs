@@ -107,7 +107,7 @@ fn implausible_baseline_is_refused() {
     assert!(Baseline::parse(&VERSION_1_0.replace("\"1.0\"", "\"1.9\"")).is_ok(), "a newer minor version is read");
 }
 
-/// Otherwise the endpoint would be judged without it, and nothing would tell.
+/// Otherwise the endpoint would be judged without it, and no message would mention that.
 #[test]
 fn endpoint_without_a_judged_metric_is_refused() {
     let text = Baseline::new(&[run(&[("GET /a", 300.0)])], provenance()).unwrap().to_text();

@@ -100,7 +100,7 @@ enum Open {
     Over,
     /// No run is left, and it is as likely over as within.
     Close,
-    /// It is over its limit by no more than response times are exact.
+    /// It is over its limit, but the response times are not exact enough to show that.
     Below,
     Within,
 }

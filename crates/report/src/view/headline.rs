@@ -8,7 +8,7 @@ use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Shift};
 use judge::verdict::endpoints::Coverage;
-use judge::verdict::traffic::{TrafficChange, TrafficKind};
+use judge::verdict::traffic::TrafficChange;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
@@ -270,8 +270,7 @@ fn of_pass(comparison: &Comparison) -> Vec<String> {
         _ => format!("{} {}", series_name(worst), change_or_value(worst)),
     });
     let of_traffic = |change: &TrafficChange| {
-        let is_shorter = change.kind == TrafficKind::Size && change.candidate < change.baseline;
-        let guess = if is_shorter { " (an error page?)" } else { "" };
+        let guess = if change.may_be_error_page() { " (an error page?)" } else { "" };
         format!("{} {}{guess}", cut(&endpoint_shown(change.endpoint), NAME_COLUMNS), change.change())
     };
     let warning = worst.or_else(|| comparison.traffic.first().map(of_traffic)).map_or_else(String::new, |worst| {

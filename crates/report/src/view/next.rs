@@ -83,7 +83,7 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         let mut last = acceptances(report, acceptance);
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if has_baseline && is_gain(report) && !has_drifted {
+    } else if has_baseline && is_worth_keeping(report) && !has_drifted {
         steps.push(accept(report, "keep the gain", "why it is faster"));
     } else if has_baseline && findings.is_empty() && !comparison.traffic.is_empty() {
         steps.truncate(MOST - 1);
@@ -168,8 +168,8 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     Some(step("find the commit", command.without("--baseline").of(&format!("bisect {commit}"))))
 }
 
-/// Whether the same answers took less time, and noise does not explain it. Next to a noisy baseline, a quick run is no gain.
-fn is_gain(report: &Report) -> bool {
+/// Whether the service became faster: the responses have the same sizes, and noise does not explain the lower p95.
+fn is_worth_keeping(report: &Report) -> bool {
     if !report.comparison.traffic.is_empty() || !report.comparison.is_conclusive() {
         return false;
     }

@@ -25,7 +25,8 @@ pub fn note(baseline: &Provenance, candidate: &Provenance) -> String {
     )
 }
 
-/// Each request that opens a connection more than before: users far away feel what this machine does not.
+/// The rise in connections per request from which on a note mentions it. Users far away wait for each new connection, which
+/// takes no time on this machine.
 const MORE_CONNECTIONS: f64 = 0.5;
 
 /// Whether the service no longer keeps connections open; empty if it does, or if that is not known.

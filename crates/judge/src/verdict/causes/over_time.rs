@@ -8,7 +8,7 @@ use crate::verdict::causes::{BothSides, Kind, Tested};
 /// The least factor between the second half and the first, beyond the baseline's.
 const LEAST_FACTOR: f64 = 1.15;
 
-/// The same for the median of the moments of each half.
+/// The least factor between the medians of the second and the first half's moments.
 const MEDIAN_FACTOR: f64 = 1.07;
 
 /// The share of the variance over time that a step must explain to be named by its moment.
